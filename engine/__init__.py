@@ -1,0 +1,65 @@
+"""Per-token influence of training documents on a causal language model, by EK-FAC.
+
+Three verbs, each of which reads a run folder and writes the next part of it::
+
+    fit(run, model, corpus)  ->  query(run, queries)  ->  score(run)
+
+and :class:`Run` reads the result. Importing this package loads neither torch nor
+transformers; the verbs do when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from engine.analysis.ranking import rank_documents
+from engine.corpus import Document, Query, read_corpus, read_queries
+from engine.errors import Cancelled, CorpusError, ModelError, RunError, WhenceError
+from engine.run import Run, TokenInfluence
+
+if TYPE_CHECKING:
+    from engine.factors import FitSettings, fit
+    from engine.live import token_influence
+    from engine.model import load_model
+    from engine.queries import QuerySettings, query
+    from engine.scores import ScoreSettings, score
+
+__version__ = "0.1.0"
+__all__ = [
+    "Cancelled",
+    "CorpusError",
+    "Document",
+    "FitSettings",
+    "ModelError",
+    "Query",
+    "QuerySettings",
+    "Run",
+    "RunError",
+    "ScoreSettings",
+    "TokenInfluence",
+    "WhenceError",
+    "fit",
+    "load_model",
+    "query",
+    "rank_documents",
+    "read_corpus",
+    "read_queries",
+    "score",
+    "token_influence",
+]
+
+_HEAVY = {
+    "FitSettings": "engine.factors",
+    "fit": "engine.factors",
+    "load_model": "engine.model",
+    "QuerySettings": "engine.queries",
+    "query": "engine.queries",
+    "ScoreSettings": "engine.scores",
+    "score": "engine.scores",
+    "token_influence": "engine.live",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HEAVY:
+        return getattr(import_module(_HEAVY[name]), name)
+    raise AttributeError(f"module 'engine' has no attribute {name!r}")

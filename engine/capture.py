@@ -1,0 +1,117 @@
+"""The only hooks: a batch -> what went into each tracked layer and the gradient at what came out.
+
+A layer's weight gradient is ``sum_t grad_t activation_t^T``, so activation and output
+gradient are all that influence needs; no weight gradient is ever computed. The graph
+begins at the first tracked layer's output, so the backward pass stops there.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from engine.batching import Batch
+from engine.errors import ModelError
+from engine.losses import token_log_probs
+from engine.model import LanguageModel, TrackedLayer
+
+
+@dataclass
+class Tape:
+    """What the tracked layers saw in one forward pass."""
+
+    layers: Sequence[TrackedLayer]
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+
+    def gradients(self, total: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """``{layer: (activation [b, t, i], gradient of total at the output [b, t, o])}``.
+
+        The activation has the column of ones where the layer has a bias.
+        """
+        names = [layer.name for layer in self.layers if layer.name in self.outputs]
+        grads = torch.autograd.grad(total, [self.outputs[name] for name in names], materialize_grads=True)
+        by_name = {layer.name: layer for layer in self.layers}
+        return {
+            name: (with_ones(self.inputs[name], by_name[name].has_bias), grad)
+            for name, grad in zip(names, grads, strict=True)
+        }
+
+
+@contextmanager
+def capture(layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
+    """Record the tracked layers during one forward pass inside the block."""
+    tape = Tape(layers)
+
+    def hook(name: str):  # noqa: ANN202 - the type of a torch hook says nothing
+        def record(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            if name in tape.outputs:
+                raise ModelError(
+                    f"layer {name!r} runs twice in one forward pass -- its two gradients would be mixed "
+                    "up -- choose --layers so that shared layers are left out."
+                )
+            if not output.requires_grad:
+                output.requires_grad_()  # the graph begins here
+            tape.inputs[name], tape.outputs[name] = args[0].detach(), output
+
+        return record
+
+    handles = [layer.module.register_forward_hook(hook(layer.name)) for layer in layers]
+    try:
+        with torch.enable_grad():
+            yield tape
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def run_network(model: LanguageModel, input_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits ``[b, t, v]`` and last hidden states ``[b, t, d]``."""
+    output = model.network(input_ids=input_ids, use_cache=False, output_hidden_states=True)
+    return output.logits, output.hidden_states[-1]
+
+
+def directional_log_probs(
+    model: LanguageModel, layers: Sequence[TrackedLayer], direction: dict[str, Tensor], batch: Batch
+) -> Tensor:
+    """``J log p(target_t | before) . P``: how each token's log-probability changes along ``P``.
+
+    One forward-mode pass. Each row of the batch moves along a direction of its own: the
+    layer's output ``W a`` gains the tangent ``P_b a``, which is what a weight tangent does.
+
+    Args:
+        model: The model.
+        layers: Its tracked layers.
+        direction: Preconditioned gradients per layer, ``[b, o, i]``.
+        batch: b windows.
+
+    Returns:
+        ``[b, t]``, zero where there is no loss.
+    """
+
+    def hook(layer: TrackedLayer):  # noqa: ANN202
+        def perturb(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            activation = with_ones(forward_ad.unpack_dual(args[0]).primal, layer.has_bias)
+            primal, tangent = forward_ad.unpack_dual(output)
+            moved = torch.einsum("bti,boi->bto", activation, direction[layer.name])
+            return forward_ad.make_dual(primal, moved if tangent is None else tangent + moved)
+
+        return perturb
+
+    handles = [layer.module.register_forward_hook(hook(layer)) for layer in layers]
+    try:
+        with torch.no_grad(), forward_ad.dual_level():
+            logits = model.network(input_ids=batch.input_ids, use_cache=False).logits
+            tangent = forward_ad.unpack_dual(token_log_probs(logits, batch.targets)).tangent
+            return tangent * batch.loss_mask
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def with_ones(activation: Tensor, has_bias: bool) -> Tensor:
+    """The activation with a column of ones where the layer has a bias, ``[..., i]``."""
+    return nn.functional.pad(activation, (0, 1), value=1.0) if has_bias else activation

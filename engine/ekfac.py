@@ -1,0 +1,221 @@
+"""The mathematics of EK-FAC influence: tensors in, tensors out, no model in sight.
+
+Index letters everywhere, einsum included: q query, b window in the batch, t token,
+o output, i input (with the column for the bias where the layer has one), r rank.
+
+Sources: EK-FAC, George et al. 2018 (arXiv 1806.03884); its use for language models
+and the position influence, Grosse et al. 2023 (arXiv 2308.03296), eqs. 15-20 and 31.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+OVERSAMPLING = 8
+"""Extra columns of the randomised range finder beyond the rank asked for."""
+
+
+@dataclass(frozen=True)
+class LayerFactors:
+    """EK-FAC factors of one tracked layer: ``G = (Q_S kron Q_A) diag(lam) (Q_S kron Q_A)^T``.
+
+    Attributes:
+        q_a: Eigenvectors of the activation covariance, ``[i, i]``.
+        q_s: Eigenvectors of the pseudo-gradient covariance, ``[o, o]``.
+        lam: Eigenvalue correction, ``[o, i]``, in nats squared per unit of weight squared.
+    """
+
+    q_a: Tensor
+    q_s: Tensor
+    lam: Tensor
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A matrix per query as thin factors: ``P ~ u @ v^T``.
+
+    Attributes:
+        u: ``[q, o, r]``, singular values included.
+        v: ``[q, i, r]``.
+        error: Largest relative Frobenius error over the queries.
+    """
+
+    u: Tensor
+    v: Tensor
+    error: float
+
+
+def covariance_sum(rows: Tensor, mask: Tensor) -> Tensor:
+    """Sum of ``row row^T`` over the positions in ``mask``.
+
+    The product runs in the dtype of ``rows``; the result is float64, so that a sum over
+    batches neither drifts nor depends on their number.
+
+    Args:
+        rows: Activations or pseudo-gradients, ``[b, t, d]``.
+        mask: Positions that count, bool ``[b, t]``.
+
+    Returns:
+        ``[d, d]`` in float64.
+    """
+    kept = rows[mask]
+    return (kept.T @ kept).double()
+
+
+def eigenvectors(covariance: Tensor) -> Tensor:
+    """Eigenvectors of a covariance in the columns, computed in float64, ``[d, d]``.
+
+    Raises:
+        ValueError: If the covariance is not finite.
+    """
+    if not torch.isfinite(covariance).all():
+        raise ValueError(
+            "a covariance holds NaN or infinity -- its eigenvectors do not exist -- "
+            "check the model's weights and dtype (float32 is the safe choice)."
+        )
+    symmetric = (covariance + covariance.T).double() / 2
+    return torch.linalg.eigh(symmetric).eigenvectors
+
+
+def window_gradients(token_grad: Tensor, activation: Tensor) -> Tensor:
+    """Gradient of each window: ``sum_t token_grad_t activation_t^T``, ``[b, o, i]``."""
+    return torch.einsum("bto,bti->boi", token_grad, activation)
+
+
+def squared_rotated_gradients(pseudo_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: Tensor) -> Tensor:
+    """Sum over windows of ``(Q_S^T (sum_t pseudo_grad_t activation_t^T) Q_A)^2``.
+
+    The window's gradient is summed over its tokens *before* squaring. It is rotated
+    after the sum, or its tokens before it, whichever costs less.
+
+    Args:
+        pseudo_grad: ``[b, t, o]``, zero at positions that do not count.
+        activation: ``[b, t, i]``.
+        q_a: ``[i, i]``.
+        q_s: ``[o, o]``.
+
+    Returns:
+        ``[o, i]`` in float64.
+    """
+    t, o, i = pseudo_grad.shape[1], pseudo_grad.shape[2], activation.shape[2]
+    if o * i * (o + i) < t * (o * o + i * i):
+        rotated = q_s.T @ window_gradients(pseudo_grad, activation) @ q_a
+    else:
+        rotated = window_gradients(pseudo_grad @ q_s, activation @ q_a)
+    return rotated.square().sum(0, dtype=torch.float64)
+
+
+def precondition(grad: Tensor, factors: LayerFactors, damping: float) -> Tensor:
+    """Solve ``(G + damping * I) v = grad`` for one layer.
+
+    ``G = (Q_S kron Q_A) diag(lam) (Q_S kron Q_A)^T``, so the solve is a rotation, a
+    division and the rotation back; the ``[o*i, o*i]`` matrix is never formed.
+
+    Args:
+        grad: Gradients of the measurement, ``[q, o, i]``.
+        factors: The layer's factors.
+        damping: Damping in the units of ``lam``, > 0.
+
+    Returns:
+        Preconditioned gradients, ``[q, o, i]``.
+
+    Raises:
+        ValueError: If ``damping`` is not positive.
+    """
+    if not damping > 0:
+        raise ValueError(
+            f"damping is {damping} -- lam has zeros for directions the corpus never used, and they "
+            "need a floor -- use a positive damping factor; the usual one is 0.1."
+        )
+    rotated = factors.q_s.T @ grad @ factors.q_a
+    return factors.q_s @ (rotated / (factors.lam + damping)) @ factors.q_a.T
+
+
+def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = float("inf")) -> LowRank | None:
+    """The smallest rank whose relative Frobenius error stays below ``max_error`` for every query.
+
+    The rank is doubled until the bound holds, each time by a randomised SVD with a fixed
+    seed (Halko et al. 2011, arXiv 0909.4061); its error is known exactly, since the
+    approximation is a projection: ``|P|^2 - |sigma|^2``.
+
+    Args:
+        preconditioned_grad: ``[q, o, i]``.
+        max_error: Bound on ``|P - u v^T| / |P|``, > 0.
+        max_rank: Give up beyond this rank.
+
+    Returns:
+        Factors of one common rank, at most ``min(o, i)``; None if that rank exceeds ``max_rank``.
+    """
+    o, i = preconditioned_grad.shape[1:]
+    norm_squared = preconditioned_grad.double().square().sum((1, 2))
+    rank = 8
+    while True:
+        rank = min(rank, o, i)
+        if 2 * (rank + OVERSAMPLING) >= min(o, i):
+            u, s, vh = torch.linalg.svd(preconditioned_grad, full_matrices=False)
+        else:
+            u, s, vh = _randomised_svd(preconditioned_grad, rank + OVERSAMPLING)
+        energy = s.double().square().cumsum(1)
+        missing = (norm_squared[:, None] - energy).clamp_min(0)
+        error = (missing / norm_squared.clamp_min(1e-300)[:, None]).sqrt()  # [q, r]
+        enough = (error <= max_error).all(0).nonzero()
+        if len(enough) or rank == min(o, i):
+            r = int(enough[0]) + 1 if len(enough) else rank
+            if r > max_rank:
+                return None
+            return LowRank(u[:, :, :r] * s[:, None, :r], vh[:, :r].mT.contiguous(), float(error[:, r - 1].max()))
+        if rank > max_rank:
+            return None
+        rank *= 2
+
+
+def _randomised_svd(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """SVD of the projection of ``matrix`` ``[q, o, i]`` on a range of ``width`` columns."""
+    generator = torch.Generator(matrix.device).manual_seed(0)
+    probe = torch.randn(matrix.shape[2], width, generator=generator, dtype=matrix.dtype, device=matrix.device)
+    basis = torch.linalg.qr(matrix @ probe).Q
+    for _ in range(2):
+        basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.mT @ basis).Q).Q
+    u, s, vh = torch.linalg.svd(basis.mT @ matrix, full_matrices=False)
+    return basis @ u, s, vh
+
+
+def document_influence(preconditioned_grad: Tensor, window_grad: Tensor) -> Tensor:
+    """Inner products ``<P_q, grad_b>``, ``[q, b]``, from formed gradients ``[b, o, i]``."""
+    return preconditioned_grad.flatten(1) @ window_grad.flatten(1).T
+
+
+def position_influence(preconditioned_grad: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """Influence through each position: ``token_grad_t^T P_q activation_t``, ``[q, b, t]``.
+
+    Summed over t it is the window's influence. It lights up the token *before* the
+    predicted one (Grosse et al. 2023, eq. 31).
+    """
+    moved = torch.einsum("bto,qoi->qbti", token_grad, preconditioned_grad)
+    return (moved * activation).sum(-1)
+
+
+def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """:func:`position_influence` from thin factors:
+    ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``."""
+    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
+    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
+    return (left * right).sum(-1)
+
+
+def break_even_rank(o: int, i: int, t: float, kept: float) -> float:
+    """Rank from which thin products cost more multiplications than formed gradients.
+
+    With formed gradients a query costs ``o*i`` per window, and ``o*i`` per token of the
+    share ``kept`` of windows whose token influences are asked for. Thin products cost
+    ``r*(o+i)`` per token and give the token influences with it. The number of queries
+    cancels. (A window's gradient is formed either way: its norm is a column.)
+
+    Args:
+        o: Outputs.
+        i: Inputs.
+        t: Tokens per window.
+        kept: Share of (query, window) pairs whose token influences are kept, 0 to 1.
+    """
+    return o * i * (1 + kept * t) / (t * (o + i))

@@ -1,0 +1,283 @@
+"""Step 1 of 3, fit: corpus -> EK-FAC factors of each tracked layer.
+
+Two passes with labels sampled from the model: one for the covariances, one for the
+eigenvalue correction in their eigenbasis. Inputs stay the text. Sums are kept in float64
+and saved between shards, so that a killed step goes on and ends with the same bits.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import ekfac
+from engine.batching import Batch, batches
+from engine.capture import capture, run_network
+from engine.corpus import corpus_hash, read_corpus
+from engine.errors import RunError, WhenceError
+from engine.estimate import announce
+from engine.losses import sampled_labels, token_log_probs, uniforms
+from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
+from engine.progress import Progress, SilentProgress
+from engine.store import RunFolder, running_step
+from engine.tensors import read_tensors, write_tensors
+from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
+
+CHECKPOINT_SECONDS = 20.0
+Sums = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of the fit step.
+
+    Attributes:
+        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
+        fit_documents: Documents to fit the factors on, drawn at random; None for all.
+        seed: Seed of the label sampling and of the draw of documents.
+        context: Longest window in tokens; None for the model's own, at most 512.
+        overlap: Tokens that a later window of a document repeats as context; None for an eighth of a window.
+        training_windows: Windows of the model's whole training set, ``"corpus"`` if the corpus is all
+            of it, None if unknown: then no change on leaving a document out is predicted.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+        device: ``cpu``, ``cuda``, ...
+        dtype: ``float32``, ``bfloat16`` or ``float64``.
+    """
+
+    layers: str = "mlp"
+    fit_documents: int | None = None
+    seed: int = 0
+    context: int | None = None
+    overlap: int | None = None
+    training_windows: int | str | None = None
+    batch_tokens: int = 2048
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
+def fit(
+    run: str | Path,
+    model: str | LanguageModel,
+    corpus: str | Path,
+    settings: FitSettings | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the run's corpus tables and EK-FAC factors; goes on where a killed run stopped.
+
+    Args:
+        run: Folder of the run; created if it is not there.
+        model: Name or folder of a Hugging Face causal language model, or a loaded one.
+        corpus: JSONL file of documents (:func:`engine.corpus.read_corpus`).
+        settings: Settings; None for the defaults.
+        progress: Where progress is reported.
+
+    Raises:
+        WhenceError: If an input cannot be used, or the run holds results of other inputs.
+    """
+    settings, progress, folder = settings or FitSettings(), progress or SilentProgress(), RunFolder(Path(run))
+    _check(settings)
+    if isinstance(model, str):
+        model = load_model(model, settings.device, settings.dtype, settings.context)
+    layers = tracked_layers(model, settings.layers)
+    cutting = _cutting(model, settings)
+    inputs = {"model": model.name, "model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
+    with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
+        if entry["state"] == "finished":
+            return
+        entry["cutting"] = asdict(cutting)
+        entry["tracked"] = describe_layers(model, layers)
+        if "corpus" not in entry or not folder.tokens.is_file() or not folder.documents.is_file():
+            progress.start("Reading the corpus", _count(corpus), "documents")
+            entry["corpus"] = {"path": str(corpus)} | write_corpus(
+                folder, read_corpus(corpus), model, cutting, progress
+            )
+            progress.finish()
+        _note_corpus(entry["corpus"], progress)
+        _Fit(model, layers, folder, cutting, settings, progress).run(entry["corpus"])
+
+
+def describe_layers(model: LanguageModel, layers: Sequence[TrackedLayer]) -> dict:
+    """What is tracked, for the manifest: parameters, share, and each layer's shape."""
+    return {
+        "parameters": model.parameters,
+        "tracked_parameters": sum(layer.parameters for layer in layers),
+        "share": tracked_share(model, list(layers)),
+        "layers": {layer.name: [layer.outputs, layer.inputs] for layer in layers},
+    }
+
+
+def load_fitted(folder: RunFolder, model: LanguageModel | None = None) -> tuple[LanguageModel, list[TrackedLayer]]:
+    """The model of a finished fit and its tracked layers.
+
+    Args:
+        folder: The run.
+        model: The model if it is already loaded; None to load it from where fit found it.
+
+    Raises:
+        RunError: If the fit step is not finished, or the model is not the one it used.
+    """
+    entry = folder.step("fit")
+    settings, inputs = FitSettings(**entry["settings"]), entry["inputs"]
+    if model is None:
+        model = load_model(inputs["model"], settings.device, settings.dtype, settings.context)
+    if model.hash != inputs["model_hash"]:
+        raise RunError(
+            f"{model.name!r} is not the model that {folder.path} was fitted with (hash {model.hash[:12]}, "
+            f"not {inputs['model_hash'][:12]}) -- factors and gradients would not belong together -- put the old "
+            "model back, or use another --run folder."
+        )
+    return model, tracked_layers(model, settings.layers)
+
+
+def run_cutting(folder: RunFolder) -> Cutting:
+    """How the run cuts documents into windows."""
+    return Cutting(**folder.step("fit")["cutting"])
+
+
+def _check(settings: FitSettings) -> None:
+    for name, least in (("fit_documents", 1), ("overlap", 0), ("batch_tokens", 1)):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise WhenceError(f"{name} is {value} -- it must be at least {least}.")
+    known = settings.training_windows
+    if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
+        raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
+
+
+def _cutting(model: LanguageModel, settings: FitSettings) -> Cutting:
+    overlap = model.context // 8 if settings.overlap is None else settings.overlap
+    if overlap > model.context - 2:
+        raise WhenceError(
+            f"overlap {overlap} leaves no new token in a window of {model.context} -- the corpus would "
+            f"never end -- choose at most {model.context - 2}."
+        )
+    return Cutting(model.start_token, model.context, overlap)
+
+
+def _count(corpus: str | Path) -> int:
+    return sum(1 for _ in read_corpus(corpus))
+
+
+def _note_corpus(corpus: dict, progress: Progress) -> None:
+    if corpus["windows"] == 0:
+        raise WhenceError(
+            f"none of the {corpus['documents']} documents has a token to predict -- influence would be zero "
+            "everywhere -- give longer texts."
+        )
+    if corpus["nothing_to_predict"]:
+        progress.note(
+            f"{corpus['nothing_to_predict']} of {corpus['documents']} documents hold no token to predict "
+            "(empty or too short); they stay in the tables with influence 0."
+        )
+
+
+class _Fit:
+    """The two passes of one fit step."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        layers: list[TrackedLayer],
+        folder: RunFolder,
+        cutting: Cutting,
+        settings: FitSettings,
+        progress: Progress,
+    ) -> None:
+        self.model, self.layers, self.folder = model, layers, folder
+        self.cutting, self.settings, self.progress = cutting, settings, progress
+
+    def run(self, corpus: dict) -> None:
+        stage = self.folder.factors.with_name("eigenvectors.safetensors")
+        self.chosen = sample_documents(self.folder, self.settings.fit_documents, self.settings.seed)
+        self.shards = shard_numbers(corpus["documents"])
+        self.total = sum(len(window) for shard in self.shards for window in self._windows(shard))
+        if not stage.is_file() and not self.folder.factors.is_file():
+            announce(self.progress, "fit", self.model, self.layers, self.total, self.folder.path)
+            sums = self._pass("Fitting covariances", "covariance", self._add_covariances)
+            vectors = {
+                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.network.dtype)
+                for name, total in sums.items()
+                if name != "count"
+            }
+            write_tensors(vectors, stage)
+        if not self.folder.factors.is_file():
+            self.vectors = read_tensors(stage, device=str(self.model.device))
+            sums = self._pass("Correcting eigenvalues", "correction", self._add_corrections)
+            lam = {
+                name: (total / sums["count"]).to(self.model.network.dtype)
+                for name, total in sums.items()
+                if name != "count"
+            }
+            write_tensors(self.vectors | lam, self.folder.factors)
+        for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
+            leftover.unlink(missing_ok=True)
+
+    def _windows(self, shard: int) -> list:
+        return shard_windows(self.folder, shard, self.cutting, self.chosen)
+
+    def _pass(self, title: str, name: str, add: Callable[[Sums, Batch], None]) -> Sums:
+        """Add up all batches; the sums are saved between shards every now and then."""
+        checkpoint = self.folder.factors.with_name(f"{name}.checkpoint.safetensors")
+        sums: Sums = read_tensors(checkpoint) if checkpoint.is_file() else {"done": torch.zeros((), dtype=torch.int64)}
+        self.progress.start(title, self.total)
+        saved = time.monotonic()
+        for shard in self.shards:
+            windows = self._windows(shard)
+            if shard < int(sums["done"]):
+                self.progress.advance(sum(len(window) for window in windows))
+                continue
+            for batch in batches(windows, self.settings.batch_tokens, self.model.device):
+                add(sums, batch)
+                self.progress.advance(batch.tokens)
+            sums["done"] = torch.tensor(shard + 1)
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                write_tensors(sums, checkpoint)
+                saved = time.monotonic()
+        self.progress.finish()
+        return {name: total for name, total in sums.items() if name != "done"}
+
+    def _pseudo_gradients(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """``{layer: (activation, pseudo_grad)}`` with labels sampled from the model."""
+        uniform = np.zeros(batch.targets.shape)
+        for row, window in enumerate(batch.windows):
+            uniform[row, : len(window)] = uniforms(self.settings.seed, window.key, len(window))
+        with capture(self.layers) as tape:
+            logits, _ = run_network(self.model, batch.input_ids)
+            labels = sampled_labels(logits, torch.from_numpy(uniform).to(logits.device))
+            return tape.gradients((token_log_probs(logits, labels) * batch.loss_mask).sum())
+
+    def _add_covariances(self, sums: Sums, batch: Batch) -> None:
+        for name, (activation, pseudo_grad) in self._pseudo_gradients(batch).items():
+            _add(sums, f"{name}.q_a", ekfac.covariance_sum(activation, batch.input_mask))
+            _add(sums, f"{name}.q_s", ekfac.covariance_sum(pseudo_grad, batch.input_mask))
+        _add(sums, "count", batch.input_mask.sum())
+
+    def _add_corrections(self, sums: Sums, batch: Batch) -> None:
+        for name, (activation, pseudo_grad) in self._pseudo_gradients(batch).items():
+            q_a, q_s = self.vectors[f"{name}.q_a"], self.vectors[f"{name}.q_s"]
+            squared = ekfac.squared_rotated_gradients(pseudo_grad, activation, q_a, q_s)
+            _add(sums, f"{name}.lam", squared)
+        _add(sums, "count", torch.tensor(len(batch.windows)))
+
+
+def _add(sums: Sums, name: str, term: Tensor) -> None:
+    term = term.cpu()
+    sums[name] = sums[name] + term if name in sums else term
+
+
+def read_factors(folder: RunFolder, device: str = "cpu") -> dict[str, ekfac.LayerFactors]:
+    """``{layer: factors}`` of a finished fit.
+
+    Raises:
+        RunError: If the fit step is not finished.
+    """
+    names = folder.step("fit")["tracked"]["layers"]
+    tensors = read_tensors(folder.factors, device=device)
+    return {
+        name: ekfac.LayerFactors(tensors[f"{name}.q_a"], tensors[f"{name}.q_s"], tensors[f"{name}.lam"])
+        for name in names
+    }

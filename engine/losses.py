@@ -1,0 +1,57 @@
+"""What is differentiated: log-likelihood of a text, sampled-label loss, measurements of a completion."""
+
+import hashlib
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Measurement = Literal["log_prob", "logit", "margin", "contrast"]
+MEASUREMENTS: tuple[str, ...] = get_args(Measurement)
+
+
+def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
+    """``log p(target_t | before)`` in nats, ``[b, t]``, from logits ``[b, t, v]``."""
+    chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
+    return chosen - torch.logsumexp(logits, dim=-1)
+
+
+def token_measurements(logits: Tensor, targets: Tensor, measurement: str) -> Tensor:
+    """The measurement of each token, ``[b, t]``; a completion's is the sum over its tokens.
+
+    * ``log_prob`` (and each side of ``contrast``): log-probability, nats.
+    * ``logit``: the target's logit. Shifting all logits changes it, so it has no unit.
+    * ``margin``: the target's logit minus the logsumexp of all others: its log-odds, nats.
+    """
+    if measurement in ("log_prob", "contrast"):
+        return token_log_probs(logits, targets)
+    chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
+    if measurement == "logit":
+        return chosen
+    if measurement == "margin":
+        others = logits.scatter(-1, targets[..., None], float("-inf"))
+        return chosen - torch.logsumexp(others, dim=-1)
+    raise ValueError(f"measurement {measurement!r} is unknown -- choose one of {', '.join(MEASUREMENTS)}.")
+
+
+def uniforms(seed: int, key: str, length: int) -> np.ndarray:
+    """``length`` numbers in [0, 1) that depend on seed and key only, float64.
+
+    Keyed by the window's name, so that neither batching nor sharding nor the order of
+    documents changes which labels a window draws.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{key}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little")).random(length)
+
+
+def sampled_labels(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Labels drawn from the model's own distribution by inversion, ``[b, t]``.
+
+    Args:
+        logits: ``[b, t, v]``.
+        uniform: Numbers in [0, 1), float64 ``[b, t]``.
+    """
+    cumulative = torch.softmax(logits.detach().double(), dim=-1).cumsum(-1)
+    labels = torch.searchsorted(cumulative, (uniform * cumulative[..., -1])[..., None], right=True)
+    return labels.squeeze(-1).clamp_max(logits.shape[-1] - 1)

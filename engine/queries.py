@@ -1,0 +1,275 @@
+"""Step 2 of 3, query: (prompt, completion) -> exact gradient of each completion token's measurement.
+
+Each completion token is a query of its own; summed they are the completion. A gradient is
+kept in factors, ``sum_t token_grad_t activation_t^T``, exactly and far smaller than formed.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from engine.capture import capture, run_network
+from engine.corpus import Query, Tokens, read_queries, tokenize
+from engine.errors import CorpusError, WhenceError
+from engine.factors import load_fitted
+from engine.losses import MEASUREMENTS, token_log_probs, token_measurements
+from engine.model import LanguageModel, TrackedLayer
+from engine.progress import Progress, SilentProgress
+from engine.store import RunFolder, running_step, write_table
+from engine.tensors import read_tensors, write_tensors
+
+SIDES = (("completion", 1.0), ("contrast", -1.0))
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """Settings of the query step.
+
+    Attributes:
+        measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+    """
+
+    measurement: str = "log_prob"
+    damping_factor: float = 0.1
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """Prompt and completion as tokens.
+
+    Attributes:
+        input_ids: Start token if any, prompt and completion without its last token, ``[t]``.
+        targets: ``[t]``.
+        first: Place in ``targets`` of the completion's first token.
+        tokens: Tokens of the completion with characters counted from the prompt's start.
+        straddles: Whether the completion's first token begins inside the prompt.
+    """
+
+    input_ids: np.ndarray
+    targets: np.ndarray
+    first: int
+    tokens: Tokens
+    straddles: bool
+
+
+def tokenize_query(model: LanguageModel, query: Query, completion: str) -> TokenSequence:
+    """Tokenise prompt and completion together and cut by characters.
+
+    A token that straddles the cut belongs to the completion.
+
+    Raises:
+        CorpusError: If the two exceed the context, or nothing stands before the completion.
+    """
+    tokens = tokenize(model.tokenizer, query.prompt + completion)
+    inside = tokens.ends > len(query.prompt)
+    if not inside.any():
+        raise CorpusError(
+            f"the completion {completion!r} of {query.title!r} gives no token -- there is nothing to measure -- "
+            "write a completion that the model's tokenizer knows."
+        )
+    cut = int(inside.argmax())
+    start = [] if model.start_token is None else [model.start_token]
+    sequence = np.concatenate([np.asarray(start, np.int64), tokens.ids.astype(np.int64)])
+    first = cut + len(start) - 1
+    if first < 0:
+        raise CorpusError(
+            f"the completion's first token swallows the whole prompt of {query.title!r} and the model has no "
+            "start token -- nothing stands before it -- make the prompt longer."
+        )
+    if len(sequence) - 1 > model.context:
+        raise CorpusError(
+            f"prompt and completion of {query.title!r} have {len(tokens)} tokens, more than the context of "
+            f"{model.context} -- the model cannot see them at once -- shorten the prompt."
+        )
+    chosen = Tokens(tokens.ids[cut:], tokens.starts[cut:], tokens.ends[cut:])
+    straddles = bool(chosen.starts[0] < len(query.prompt))
+    return TokenSequence(sequence[:-1], sequence[1:], first, chosen, straddles)
+
+
+@dataclass(frozen=True)
+class SideGradient:
+    """Gradient of one side of a query in factors, per layer.
+
+    Attributes:
+        activation: ``{layer: [t, i]}``.
+        token_grad: ``{layer: [c, t, o]}``, the contrast side with its minus sign.
+    """
+
+    activation: dict[str, Tensor]
+    token_grad: dict[str, Tensor]
+
+    def formed(self, layer: str) -> Tensor:
+        """The gradient of each completion token, ``[c, o, i]``."""
+        return torch.einsum("cto,ti->coi", self.token_grad[layer], self.activation[layer])
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Everything the model says about one query.
+
+    Attributes:
+        sides: Gradients: the completion's, and the contrast's if measured.
+        tokens: One row per completion token, for the run's token table.
+        hidden: Mean of the last hidden states over prompt and completion, ``[d]``.
+    """
+
+    sides: list[SideGradient]
+    tokens: list[dict[str, Any]]
+    hidden: Tensor
+
+
+def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, measurement: str) -> QueryResult:
+    """Gradient of the measurement of each completion token, exactly.
+
+    The sequence is repeated once per completion token, row k measuring token k alone, so
+    that one forward and one backward pass give all gradients.
+
+    Raises:
+        CorpusError: If the query cannot be measured.
+    """
+    if measurement == "contrast" and not query.contrast:
+        raise CorpusError(
+            f"query {query.title!r} has no `contrast` -- the contrast measurement compares two completions -- "
+            "add the other completion to its line, or choose another --measurement."
+        )
+    sides, rows, hidden_mean = [], [], None
+    for side, sign in SIDES if measurement == "contrast" else SIDES[:1]:
+        sequence = tokenize_query(model, query, query.contrast if side == "contrast" else query.completion)
+        count = len(sequence.tokens)
+        inputs = torch.from_numpy(sequence.input_ids).to(model.device).expand(count, -1)
+        targets = torch.from_numpy(sequence.targets).to(model.device).expand(count, -1)
+        own = torch.arange(count, device=model.device)
+        with capture(layers) as tape:
+            logits, hidden = run_network(model, inputs)
+            values = token_measurements(logits, targets, measurement)[own, sequence.first + own]
+            grads = tape.gradients(sign * values.sum())
+        values = values.detach()
+        log_probs = token_log_probs(logits.detach()[:1], targets[:1])[0, sequence.first :]
+        sides.append(
+            SideGradient({name: a[0] for name, (a, _) in grads.items()}, {name: g for name, (_, g) in grads.items()})
+        )
+        hidden_mean = hidden.detach()[0].mean(0) if hidden_mean is None else hidden_mean
+        for k in range(count):
+            rows.append(
+                {
+                    "side": side,
+                    "token_id": int(sequence.tokens.ids[k]),
+                    "start": int(sequence.tokens.starts[k]),
+                    "end": int(sequence.tokens.ends[k]),
+                    "straddles": sequence.straddles and k == 0,
+                    "value": sign * float(values[k]),
+                    "log_prob": float(log_probs[k]),
+                }
+            )
+    assert hidden_mean is not None
+    return QueryResult(sides, rows, hidden_mean)
+
+
+def query(
+    run: str | Path,
+    queries: str | Path,
+    settings: QuerySettings | None = None,
+    progress: Progress | None = None,
+    model: LanguageModel | None = None,
+) -> None:
+    """Write the run's queries and their gradients; goes on where a killed run stopped.
+
+    Args:
+        run: Folder of a run whose fit step is finished.
+        queries: JSONL file of queries (:func:`engine.corpus.read_queries`).
+        settings: Settings; None for the defaults.
+        progress: Where progress is reported.
+        model: The model of the fit step if it is already loaded; None to load it.
+
+    Raises:
+        WhenceError: If an input cannot be used, or the run holds results of other inputs.
+    """
+    settings, progress, folder = settings or QuerySettings(), progress or SilentProgress(), RunFolder(Path(run))
+    _check(settings)
+    asked = read_queries(queries)
+    model, layers = load_fitted(folder, model)
+    inputs = {"queries_hash": hashlib.sha256(repr(asked).encode()).hexdigest()}
+    with folder.locked(), running_step(folder, "query", asdict(settings), inputs) as entry:
+        if entry["state"] == "finished":
+            return
+        entry["queries"] = {"path": str(queries), "count": len(asked)}
+        query_rows, token_rows = [], []
+        progress.start("Measuring queries", len(asked), "queries")
+        for number, one in enumerate(asked):
+            result = measure(model, layers, one, settings.measurement)
+            write_tensors(_named(result), folder.query_gradient(number))
+            query_rows.append(_query_row(number, one, result))
+            token_rows += [{"query": number, "token": k, **row} for k, row in enumerate(result.tokens)]
+            progress.advance(1)
+        progress.finish()
+        write_table(pa.Table.from_pylist(token_rows), folder.query_tokens)
+        write_table(pa.Table.from_pylist(query_rows), folder.queries)
+
+
+def _check(settings: QuerySettings) -> None:
+    if settings.measurement not in MEASUREMENTS:
+        raise WhenceError(
+            f"measurement {settings.measurement!r} is unknown -- choose one of {', '.join(MEASUREMENTS)}."
+        )
+    if not settings.damping_factor > 0:
+        raise WhenceError(
+            f"damping_factor is {settings.damping_factor} -- directions the corpus never used would be "
+            "divided by zero -- use a positive number; the usual one is 0.1."
+        )
+
+
+def _query_row(number: int, query: Query, result: QueryResult) -> dict[str, Any]:
+    squared = 0.0
+    for layer in result.sides[0].activation:
+        squared += float(sum(side.formed(layer).sum(0) for side in result.sides).double().square().sum())  # type: ignore[union-attr]
+    return {
+        "query": number,
+        **asdict(query),
+        "value": sum(row["value"] for row in result.tokens),
+        "log_prob": sum(row["log_prob"] for row in result.tokens if row["side"] == "completion"),
+        "gradient_norm": squared**0.5,
+    }
+
+
+def _named(result: QueryResult) -> dict[str, Tensor]:
+    named = {"hidden": result.hidden}
+    for number, side in enumerate(result.sides):
+        for layer in side.activation:
+            named[f"{number}.{layer}.activation"] = side.activation[layer]
+            named[f"{number}.{layer}.token_grad"] = side.token_grad[layer]
+    return named
+
+
+@dataclass(frozen=True)
+class QueryGradient:
+    """A stored query: exact gradients per layer and the hidden state for the baseline."""
+
+    sides: list[SideGradient]
+    hidden: Tensor
+
+    def formed(self, layer: str) -> Tensor:
+        """The gradient of each completion token in the order of the token table, ``[c, o, i]``."""
+        return torch.cat([side.formed(layer) for side in self.sides])
+
+
+def read_query_gradients(folder: RunFolder, numbers: Sequence[int], device: str = "cpu") -> Iterator[QueryGradient]:
+    """Stored gradients of the queries asked for."""
+    for number in numbers:
+        tensors = read_tensors(folder.query_gradient(number), device=device)
+        hidden = tensors.pop("hidden")
+        sides: list[SideGradient] = []
+        for name, tensor in sorted(tensors.items()):
+            side, rest = name.split(".", 1)
+            layer, part = rest.rsplit(".", 1)
+            while len(sides) <= int(side):
+                sides.append(SideGradient({}, {}))
+            getattr(sides[int(side)], part)[layer] = tensor
+        yield QueryGradient(sides, hidden)

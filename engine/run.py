@@ -1,0 +1,238 @@
+"""Read a run: the one door to its tables, for pages, analyses and the command line (no torch)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from engine.corpus import Tokens
+from engine.errors import RunError
+from engine.store import RunFolder
+
+TokenKind = Literal["position", "prediction"]
+TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
+UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
+"""Unit of each measurement; a margin is a difference of log-odds, so it is in nats too."""
+TABLE_OF_KIND = {"position": "tokens", "prediction": "prediction"}
+DOCUMENT_COLUMNS = ("document", "id", "title", "source", "language", "tokens", "windows")
+
+
+@dataclass(frozen=True)
+class TokenInfluence:
+    """Influence of one document's tokens on one completion.
+
+    Attributes:
+        kind: ``position`` or ``prediction``.
+        influence: ``[completion tokens, positions]``, in the unit of the measurement. Where
+            ``has_start``, position 0 is the model's start token; the document's tokens follow.
+        has_start: Whether the model puts a start token before every text.
+    """
+
+    kind: str
+    influence: np.ndarray
+    has_start: bool
+
+    @property
+    def of_tokens(self) -> np.ndarray:
+        """Without the start token, ``[completion tokens, tokens]``."""
+        return self.influence[:, 1:] if self.has_start else self.influence
+
+    @property
+    def of_start(self) -> np.ndarray:
+        """The start token's part, ``[completion tokens]``; zero where there is none."""
+        return self.influence[:, 0] if self.has_start else np.zeros(len(self.influence))
+
+
+class Run:
+    """A run whose three steps are finished.
+
+    Documents and queries are numbered in the order of their files; pages show titles.
+
+    Raises:
+        RunError: If the folder is no run, or a step is not finished.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(Path(path))
+        if not self.folder.manifest():
+            raise RunError(
+                f"{path} is not a run (no manifest.json) -- there is nothing to show -- compute one with "
+                "`python -m engine run sample`."
+            )
+        self.fit, self.query, self.score = (self.folder.step(step) for step in ("fit", "query", "score"))
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, readable."""
+        return self.path.resolve().name.replace("_", " ").replace("-", " ").strip().capitalize()
+
+    @property
+    def model_name(self) -> str:
+        """Last part of the model's name, readable."""
+        return Path(self.fit["inputs"]["model"]).name
+
+    @property
+    def measurement(self) -> str:
+        return self.query["settings"]["measurement"]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the measurement; influence is in it per unit of weight on a document."""
+        return UNITS[self.measurement]
+
+    @property
+    def training_windows(self) -> int | None:
+        """Windows of the whole training set, where it is known.
+
+        Minus influence over this number is the change of the measurement that leaving a
+        document out would bring, to first order.
+        """
+        known = self.fit["settings"]["training_windows"]
+        return self.fit["corpus"]["windows"] if known == "corpus" else known
+
+    @property
+    def has_start(self) -> bool:
+        return self.fit["cutting"]["start_token"] is not None
+
+    @cached_property
+    def documents(self) -> pd.DataFrame:
+        """One row per document: document, id, title, source, language, tokens, windows."""
+        return pq.read_table(self.folder.documents, columns=list(DOCUMENT_COLUMNS)).to_pandas()
+
+    @cached_property
+    def queries(self) -> pd.DataFrame:
+        """One row per query: query, id, title, kind, language, prompt, completion, contrast, value, log_prob, ..."""
+        return pq.read_table(self.folder.queries).to_pandas()
+
+    @cached_property
+    def query_tokens(self) -> pd.DataFrame:
+        """One row per completion token: query, token, text, side, value, log_prob, straddles, ..."""
+        tokens = pq.read_table(self.folder.query_tokens).to_pandas()
+        texts = self.queries.set_index("query")
+        tokens["text"] = [
+            (texts.at[row.query, "prompt"] + texts.at[row.query, row.side])[row.start : row.end]
+            for row in tokens.itertuples()
+        ]
+        return tokens
+
+    def tokens_of_query(self, query: int) -> pd.DataFrame:
+        """Rows of :attr:`query_tokens` of one query."""
+        return self.query_tokens[self.query_tokens["query"] == query].reset_index(drop=True)
+
+    def text(self, document: int) -> str:
+        """A document's text."""
+        return self._row(self.folder.documents, document, ["text"])["text"]
+
+    def document_tokens(self, document: int) -> Tokens:
+        """A document's tokens with the characters each came from."""
+        row = self._row(self.folder.tokens, document, ["token_ids", "starts", "ends"])
+        return Tokens(*(np.asarray(row[name], dtype=np.int32) for name in ("token_ids", "starts", "ends")))
+
+    def influence(self, query: int, tokens: Sequence[int] | None = None) -> pd.DataFrame:
+        """Influence and baselines of each scored document on a completion, or on some of its tokens.
+
+        Args:
+            query: Number of the query.
+            tokens: Places of completion tokens; None for the whole completion.
+
+        Returns:
+            One row per document: document, influence, gradient_dot, gradient_cosine, bm25,
+            hidden_similarity, tfidf, log_prob. Only ``influence`` depends on ``tokens``.
+        """
+        known = self._known_tokens(query)
+        chosen = known if tokens is None else sorted(set(tokens))
+        if not set(chosen) <= set(known) or not chosen:
+            raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
+        total = " + ".join(f'"influence.{query}.{token}"' for token in chosen)
+        norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        return self._sql(
+            f"""
+            SELECT document, ({total})::DOUBLE AS influence,
+                   "gradient_dot.{query}" AS gradient_dot,
+                   "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
+                   "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob
+            FROM documents JOIN lexical USING (document) ORDER BY document
+            """
+        )
+
+    def token_influence(self, query: int, document: int, kind: str = "position") -> TokenInfluence | None:
+        """Stored token influences of a document; None where they are computed on demand only."""
+        if kind not in TOKEN_KINDS:
+            raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
+        on_demand = self.folder.on_demand(kind, query, document)
+        source = str(on_demand) if on_demand.is_file() else str(self.path / "score" / TABLE_OF_KIND[kind] / "*.parquet")
+        found = duckdb.execute(
+            "SELECT positions, influence FROM read_parquet($source) WHERE query = $query AND document = $document",
+            {"source": source, "query": query, "document": document},
+        ).fetchone()
+        if found is None:
+            return None
+        values = np.asarray(found[1], dtype=np.float32).reshape(len(self._known_tokens(query)), found[0])
+        return TokenInfluence(kind, values, self.has_start)
+
+    def find_query(self, name: str) -> int:
+        """Number of the query with this id or title.
+
+        Raises:
+            RunError: If there is none, or several.
+        """
+        return self._find(self.queries, name, "query")
+
+    def find_document(self, name: str) -> int:
+        """Number of the document with this id or title.
+
+        Raises:
+            RunError: If there is none, or several.
+        """
+        return self._find(self.documents, name, "document")
+
+    def _find(self, table: pd.DataFrame, name: str, what: str) -> int:
+        for column in ("id", "title"):
+            found = table[table[column] == name]
+            if len(found) == 1:
+                return int(found[what].iloc[0])
+            if len(found) > 1:
+                raise RunError(f"{len(found)} of the run's {what} titles are {name!r} -- give the id instead.")
+        near = table[table["title"].str.contains(name, case=False, regex=False)]["title"].head(3).tolist()
+        hint = f"did you mean {near[0]!r}?" if near else f"for example {table['title'].iloc[0]!r}."
+        raise RunError(f"no {what} of this run has the id or title {name!r} -- {hint}")
+
+    def _known_tokens(self, query: int) -> list[int]:
+        tokens = self.tokens_of_query(query)["token"].tolist()
+        if not tokens:
+            raise RunError(f"query {query} is not in this run -- it has queries 0 to {len(self.queries) - 1}.")
+        return tokens
+
+    def _row(self, file: Path, document: int, columns: list[str]) -> dict[str, Any]:
+        rows = pq.read_table(file, columns=columns, filters=[("document", "=", document)]).to_pylist()
+        if not rows:
+            raise RunError(f"document {document} is not in this run -- it has {len(self.documents)} documents.")
+        return rows[0]
+
+    def _sql(self, statement: str) -> pd.DataFrame:
+        with duckdb.connect() as connection:
+            for name, source in (
+                ("documents", self.path / "score" / "documents" / "*.parquet"),
+                ("lexical", self.folder.lexical),
+            ):
+                connection.from_parquet(str(source)).create_view(name)
+            return connection.execute(statement).df()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run that can be shown."""
+    folder = RunFolder(path)
+    try:
+        return all(folder.is_finished(step) for step in ("fit", "query", "score"))
+    except RunError:
+        return False

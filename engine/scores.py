@@ -1,0 +1,253 @@
+"""Step 3 of 3, score: the influence of every document, and of the tokens inside the ones that matter.
+
+1. Lexical scores (prefilter and baseline) and the directions, written before the first shard.
+2. The bulk pass: document influences of all documents (or the prefilter's candidates).
+3. The token passes: position influence of the top and bottom documents of each completion,
+   prediction influence of the very first of them.
+
+Each pass works shard by shard; a finished shard is never computed again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from engine import lexical
+from engine.directions import Choice, Directions, choose_directions, read_directions, thin_tensors
+from engine.document_pass import score_documents, shard_table
+from engine.ekfac import LayerFactors
+from engine.errors import RunError, WhenceError
+from engine.estimate import announce
+from engine.factors import load_fitted, read_factors, run_cutting
+from engine.model import LanguageModel
+from engine.progress import Progress, SilentProgress
+from engine.queries import read_query_gradients
+from engine.store import RunFolder, running_step, write_table
+from engine.tensors import write_tensors
+from engine.token_pass import TOKENS_SCHEMA, Scorer, token_table
+from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
+
+RECALL_AT = (10, 100)
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """Settings of the score step.
+
+    Attributes:
+        keep_tokens: Documents at each end of a completion's ranking whose position influences
+            are kept; None keeps all.
+        keep_prediction: Documents at each end whose prediction influences are kept.
+        prefilter: Score only the TF-IDF candidates of the queries, not the whole corpus.
+        rank_error: Bound on the relative error of low-rank directions.
+        memory_gb: Memory for full-rank directions; beyond it they become low-rank.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+    """
+
+    keep_tokens: int | None = 100
+    keep_prediction: int = 10
+    prefilter: bool = False
+    rank_error: float = 0.02
+    memory_gb: float = 4.0
+    batch_tokens: int = 2048
+
+
+def score(
+    run: str | Path,
+    settings: ScoreSettings | None = None,
+    progress: Progress | None = None,
+    model: LanguageModel | None = None,
+) -> None:
+    """Write the influence tables of a run; goes on where a killed run stopped.
+
+    Args:
+        run: Folder of a run whose fit and query steps are finished.
+        settings: Settings; None for the defaults.
+        progress: Where progress is reported.
+        model: The model of the fit step if it is already loaded; None to load it.
+
+    Raises:
+        WhenceError: If an input cannot be used, or the run holds results of other settings.
+    """
+    settings, progress, folder = settings or ScoreSettings(), progress or SilentProgress(), RunFolder(Path(run))
+    _check(settings)
+    inputs = {"fit": folder.step("fit")["inputs"], "query": folder.step("query")["inputs"]}
+    if not folder.is_finished("score"):
+        model, layers = load_fitted(folder, model)
+    with folder.locked(), running_step(folder, "score", asdict(settings), inputs) as entry:
+        if entry["state"] == "finished":
+            return
+        assert model is not None
+        step = _Score(folder, model, layers, settings, progress)
+        entry["results"] = step.run()
+
+
+def _check(settings: ScoreSettings) -> None:
+    for name, least in (("keep_tokens", 0), ("keep_prediction", 0), ("batch_tokens", 1), ("memory_gb", 0)):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise WhenceError(f"{name} is {value} -- it must be at least {least}.")
+    if not 0 < settings.rank_error < 1:
+        raise WhenceError(f"rank_error is {settings.rank_error} -- it is a relative error -- choose between 0 and 1.")
+
+
+class _Score:
+    """The passes of one score step."""
+
+    def __init__(
+        self, folder: RunFolder, model: LanguageModel, layers: list, settings: ScoreSettings, progress: Progress
+    ) -> None:
+        self.folder, self.model, self.layers = folder, model, layers
+        self.settings, self.progress = settings, progress
+        self.cutting = run_cutting(folder)
+        self.corpus = folder.step("fit")["corpus"]
+        self.queries = pq.read_table(folder.queries).to_pylist()
+        self.query_tokens = pq.read_table(folder.query_tokens).to_pandas()
+        self.tokens = self.query_tokens.groupby("query").size().tolist()
+        lengths = pq.read_table(folder.documents, columns=["tokens"])["tokens"].to_pylist()
+        self.positions = [positions(self.cutting, length) for length in lengths]
+        self.shards = shard_numbers(self.corpus["documents"])
+
+    def run(self) -> dict:
+        chosen = self._lexical()
+        factors = read_factors(self.folder, str(self.model.device))
+        directions = self._directions(factors)
+        only = set(np.unique(chosen).tolist()) if self.settings.prefilter else None
+        self._documents(directions, only)
+        influence = self._influences()
+        place = {number: number for number in range(len(self.queries))}
+        scorer = Scorer(self.model, self.layers, directions, place, self.settings.batch_tokens)
+        self._token_pass("tokens", "Tokens by position", scorer.position, self._ends(influence, self.settings.keep_tokens))
+        self._token_pass("prediction", "Tokens by prediction", scorer.prediction, self._ends(influence, self.settings.keep_prediction))
+        results = {
+            "directions": {layer: "full" for layer in directions.full}
+            | {layer: f"rank {thin.u.shape[2]}, error {thin.error:.3g}" for layer, thin in directions.thin.items()},
+            "scored_documents": len(only) if only is not None else self.corpus["documents"],
+            "candidates_per_query": chosen.shape[1],
+        }
+        if only is None:
+            results["prefilter_recall"] = {
+                str(top): float(np.mean([lexical.recall(chosen[n], influence[n], top) for n in range(len(chosen))]))
+                for top in RECALL_AT
+                if top <= chosen.shape[1]
+            }
+        return results
+
+    def _lexical(self) -> np.ndarray:
+        """Write the lexical scores; the prefilter's candidates, ``[queries, candidates]``."""
+        numbers = range(len(self.queries))
+        if not self.folder.lexical.is_file():
+            self.progress.start("Lexical scores", len(self.queries), "queries")
+            texts = [query["prompt"] + query["completion"] for query in self.queries]
+            ids = [np.asarray(self.model.tokenizer(text, add_special_tokens=False)["input_ids"], int) for text in texts]
+            tfidf = lexical.tfidf(self.folder, ids, len(self.model.tokenizer))
+            bm25 = lexical.bm25(self.folder, texts)
+            columns = {"document": np.arange(tfidf.shape[1], dtype=np.int32)}
+            columns |= {f"tfidf.{number}": tfidf[number] for number in numbers}
+            columns |= {f"bm25.{number}": bm25[number] for number in numbers}
+            write_table(pa.table(columns), self.folder.lexical)
+            self.progress.advance(len(self.queries))
+            self.progress.finish()
+        table = pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}" for number in numbers])
+        return lexical.candidates(np.stack([table[name].to_numpy() for name in table.column_names]))
+
+    def _directions(self, factors: dict[str, LayerFactors]) -> Directions:
+        numbers, device = range(len(self.queries)), str(self.model.device)
+        if self.folder.low_rank.is_file():
+            return read_directions(self.folder, numbers, self.tokens, factors, device)
+        self.progress.start("Preconditioning", len(self.queries), "queries")
+        gradients = list(read_query_gradients(self.folder, numbers, device))
+        keep, documents = self.settings.keep_tokens, self.corpus["documents"]
+        choice = Choice(
+            max_error=self.settings.rank_error,
+            memory_bytes=self.settings.memory_gb * 1e9,
+            window_tokens=sum(self.positions) / self.corpus["windows"],
+            kept=1.0 if keep is None else min(1.0, 2 * keep / documents),
+        )
+        damping_factor = self.folder.step("query")["settings"]["damping_factor"]
+        directions = choose_directions(gradients, factors, damping_factor, choice)
+        write_tensors(thin_tensors(directions), self.folder.low_rank)
+        self.progress.advance(len(self.queries))
+        self.progress.finish()
+        return directions
+
+    def _documents(self, directions: Directions, only: set[int] | None) -> None:
+        todo = [shard for shard in self.shards if not self.folder.shard("documents", shard).is_file()]
+        if not todo:
+            return
+        hidden = torch.stack([gradient.hidden for gradient in read_query_gradients(self.folder, range(len(self.queries)))])
+        members = {shard: self._members(shard, only) for shard in self.shards}
+        work = {shard: sum(self.positions[document] for document in members[shard]) for shard in self.shards}
+        pairs = sum(self.tokens) * min(self.corpus["documents"], 2 * (self.settings.keep_tokens or 10**9))
+        announce(
+            self.progress, "score", self.model, self.layers, sum(work[shard] for shard in todo), self.folder.path,
+            disk_bytes=4 * (len(self.positions) * directions.rows + pairs * int(np.mean(self.positions))),
+            memory_bytes=4 * directions.rows * sum(layer.parameters for layer in self.layers if layer.name in directions.full),
+        )  # fmt: skip
+        self.progress.start("Scoring documents", sum(work.values()))
+        for shard in self.shards:
+            if shard not in todo:
+                self.progress.advance(work[shard])
+                continue
+            windows = shard_windows(self.folder, shard, self.cutting, only)
+            scores = score_documents(
+                self.model, self.layers, directions, members[shard], windows, self.settings.batch_tokens, self.progress
+            )
+            self._check_finite(scores.rows)
+            table = shard_table(scores, directions, hidden, range(len(self.queries)))
+            write_table(table, self.folder.shard("documents", shard))
+        self.progress.finish()
+
+    def _members(self, shard: int, only: set[int] | None) -> list[int]:
+        low, high = shard * DOCUMENTS_PER_SHARD, min((shard + 1) * DOCUMENTS_PER_SHARD, self.corpus["documents"])
+        return [document for document in range(low, high) if only is None or document in only]
+
+    def _check_finite(self, rows: torch.Tensor) -> None:
+        if not torch.isfinite(rows).all():
+            raise RunError(
+                f"{self.folder.path}: an influence came out as NaN or infinity -- the model overflows in "
+                f"{self.model.network.dtype} -- fit a new run with --dtype float32."
+            )
+
+    def _influences(self) -> np.ndarray:
+        """Influence of each document on each completion, ``[queries, documents]``; NaN where not scored."""
+        influence = np.full((len(self.queries), self.corpus["documents"]), np.nan)
+        for shard in self.shards:
+            table = pq.read_table(self.folder.shard("documents", shard))
+            at = table["document"].to_numpy()
+            for number, count in enumerate(self.tokens):
+                influence[number, at] = sum(table[f"influence.{number}.{token}"].to_numpy() for token in range(count))
+        return influence
+
+    def _ends(self, influence: np.ndarray, keep: int | None) -> dict[int, list[int]]:
+        """For each document the queries whose ranking has it among the ``keep`` at either end."""
+        wanted: dict[int, list[int]] = {}
+        for number, values in enumerate(influence):
+            ranking = np.argsort(-values, kind="stable")[: np.isfinite(values).sum()]  # NaN sorts last
+            ends = ranking if keep is None else np.concatenate([ranking[:keep], ranking[max(len(ranking) - keep, keep) :]])
+            for document in ends.tolist():
+                wanted.setdefault(document, []).append(number)
+        return wanted
+
+    def _token_pass(self, table: str, title: str, compute, wanted: Mapping[int, Sequence[int]]) -> None:  # noqa: ANN001
+        """One shard file per shard of documents."""
+        repeats = (lambda queries: 1) if table == "tokens" else (lambda queries: sum(self.tokens[n] for n in queries))
+        members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in self.shards}
+        work = {s: sum(self.positions[d] * repeats(wanted[d]) for d in members[s]) for s in self.shards}
+        self.progress.start(title, sum(work.values()))
+        for shard in self.shards:
+            path = self.folder.shard(table, shard)
+            if path.is_file():
+                self.progress.advance(work[shard])
+                continue
+            windows = shard_windows(self.folder, shard, self.cutting, set(members[shard]))
+            here = {document: wanted[document] for document in members[shard]}
+            lengths = {document: self.positions[document] for document in members[shard]}
+            found = token_table(compute(here, windows, lengths, self.progress)) if here else TOKENS_SCHEMA.empty_table()
+            write_table(found, path)
+        self.progress.finish()

@@ -1,0 +1,303 @@
+"""Every file of a run folder, and the one way each is written.
+
+::
+
+    run/
+      manifest.json                 settings, hashes, versions, seeds, time and memory of each step
+      corpus/documents.parquet      document, id, title, source, language, text, tokens, windows
+      corpus/tokens.parquet         document, token_ids, starts, ends (characters of each token)
+      fit/*.checkpoint.safetensors  sums so far while the step runs; removed at its end
+      fit/eigenvectors.safetensors  <layer>.q_a, <layer>.q_s between its two passes; removed at its end
+      fit/factors.safetensors       <layer>.q_a [i,i], <layer>.q_s [o,o], <layer>.lam [o,i]
+      query/queries.parquet         query, id, title, kind, language, prompt, completion, contrast, ...
+      query/tokens.parquet          query, token, token_id, start, end, side, log_prob, ...
+      query/gradients/<query>.safetensors
+                                    per side (0 completion, 1 contrast) and layer the exact gradient in
+                                    factors: <side>.<layer>.activation [t,i], <side>.<layer>.token_grad [c,t,o]
+      score/low_rank.safetensors    <layer>.u [q,o,r], <layer>.v [q,i,r], for layers scored by thin products;
+                                    may hold no layer; fixed before the first shard
+      score/lexical.parquet         document, bm25.<query>, tfidf.<query>
+      score/documents/<shard>.parquet
+                                    document, log_prob, gradient_norm, influence.<query>.<token>,
+                                    gradient_dot.<query>, hidden.<query>
+      score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions)
+      score/prediction/<shard>.parquet   the same for prediction influence
+      score/on_demand/<kind>-<query>-<document>.parquet   the same, computed when asked for
+
+``document`` and ``query`` are numbers in the order of the corpus and query files.
+Position 0 of a document is the model's start token where it has one.
+A file is written as ``<name>.part`` and renamed, so a file that is there is whole.
+A step is finished when the manifest says so; the manifest is written last.
+Tables are Parquet, tensors safetensors; nothing is pickled.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import RunError
+
+FORMAT = 1
+STEPS = ("fit", "query", "score")
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
+DISK_TROUBLE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "writing there is not permitted",
+    errno.EPERM: "writing there is not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of the path is a file",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield ``<path>.part`` to write to; rename it when the block ends without error.
+
+    Raises:
+        RunError: If the disk is full or may not be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    except OSError as error:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+        if error.errno not in DISK_TROUBLE:
+            raise
+        raise RunError(
+            f"{path} could not be written: {DISK_TROUBLE[error.errno]} -- the step stops here and what was "
+            "finished before stays -- make room or choose another --run folder, then start the step again."
+        ) from error
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file, whole or not at all."""
+    with writing(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a JSON file, whole or not at all."""
+    with writing(path) as part:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and manifest of a run; reads nothing else."""
+
+    path: Path
+
+    @property
+    def documents(self) -> Path:
+        return self.path / "corpus" / "documents.parquet"
+
+    @property
+    def tokens(self) -> Path:
+        return self.path / "corpus" / "tokens.parquet"
+
+    @property
+    def factors(self) -> Path:
+        return self.path / "fit" / "factors.safetensors"
+
+    @property
+    def queries(self) -> Path:
+        return self.path / "query" / "queries.parquet"
+
+    @property
+    def query_tokens(self) -> Path:
+        return self.path / "query" / "tokens.parquet"
+
+    def query_gradient(self, query: int) -> Path:
+        return self.path / "query" / "gradients" / f"{query:05}.safetensors"
+
+    @property
+    def low_rank(self) -> Path:
+        return self.path / "score" / "low_rank.safetensors"
+
+    @property
+    def lexical(self) -> Path:
+        return self.path / "score" / "lexical.parquet"
+
+    def shard(self, table: str, number: int) -> Path:
+        """A shard of ``documents``, ``tokens`` or ``prediction``."""
+        return self.path / "score" / table / f"{number:05}.parquet"
+
+    def on_demand(self, kind: str, query: int, document: int) -> Path:
+        return self.path / "score" / "on_demand" / f"{kind}-{query}-{document}.parquet"
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; ``{}`` before the first step.
+
+        Raises:
+            RunError: If it is not readable, or written by a newer version.
+        """
+        file = self.path / "manifest.json"
+        if not file.is_file():
+            return {}
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file} cannot be read ({error}) -- the run's settings are unknown -- restore it.") from None
+        if manifest.get("format") != FORMAT:
+            raise RunError(
+                f"{self.path} has run format {manifest.get('format')!r}, this version reads {FORMAT} -- its "
+                "tables would be misread -- compute the run again, or use the version that made it."
+            )
+        return manifest
+
+    def step(self, step: str) -> dict[str, Any]:
+        """The manifest's entry of a finished step.
+
+        Raises:
+            RunError: If the step is not finished.
+        """
+        entry = self.manifest().get("steps", {}).get(step)
+        if entry is None or entry["state"] != "finished":
+            state = "has not been started" if entry is None else "was started but not finished"
+            raise RunError(
+                f"{self.path}: the {step} step {state} -- what is asked for needs it -- run "
+                f"`python -m engine {step} --run {self.path}` first."
+            )
+        return entry
+
+    def is_finished(self, step: str) -> bool:
+        return self.manifest().get("steps", {}).get(step, {}).get("state") == "finished"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one writing process.
+
+        Raises:
+            RunError: If another process writes to it, or it cannot be created.
+        """
+        file = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = file.open("w")
+        except OSError as error:
+            why = DISK_TROUBLE.get(error.errno or 0, str(error))
+            raise RunError(
+                f"the run folder {self.path} cannot be used: {why} -- choose another --run folder."
+            ) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"another process is working on {self.path} -- two writers would mix their results -- "
+                    "wait for it or cancel it."
+                ) from None
+            yield
+
+
+@contextmanager
+def running_step(folder: RunFolder, step: str, settings: dict[str, Any], inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Run a step under the manifest's control: yields the entry to add results to.
+
+    An unfinished step of the same settings and inputs goes on where it stopped. The entry
+    is marked finished, with time and peak memory, when the block ends without error.
+
+    Args:
+        folder: The run.
+        step: ``fit``, ``query`` or ``score``.
+        settings: What the user chose.
+        inputs: What the step depends on: hashes of model, corpus, queries.
+
+    Raises:
+        RunError: If the step was started or finished with other settings or inputs.
+    """
+    manifest = folder.manifest() or {"format": FORMAT, "steps": {}}
+    entry = manifest["steps"].get(step)
+    settings, inputs = json.loads(json.dumps(settings)), json.loads(json.dumps(inputs))
+    if entry is not None:
+        _check_same(folder, step, entry, settings, inputs)
+    else:
+        _check_order(folder, manifest, step)
+        entry = {"state": "started", "settings": settings, "inputs": inputs, "seconds": 0.0}
+    entry.setdefault("versions", _versions())
+    started = time.monotonic()
+    spent = entry["seconds"]
+
+    def save() -> None:
+        entry["seconds"] = round(spent + time.monotonic() - started, 3)
+        manifest["steps"][step] = entry
+        write_json(manifest, folder.path / "manifest.json")
+
+    if entry["state"] != "finished":
+        save()
+    try:
+        yield entry
+    except BaseException:
+        if entry["state"] != "finished":
+            save()
+        raise
+    if entry["state"] != "finished":
+        entry["state"] = "finished"
+        entry["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry["peak_memory_bytes"] = peak_memory()
+        save()
+
+
+def _check_same(folder: RunFolder, step: str, entry: dict[str, Any], settings: dict[str, Any], inputs: dict[str, Any]) -> None:
+    differences = [
+        f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
+        for before, now in ((entry["settings"], settings), (entry["inputs"], inputs))
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if differences:
+        raise RunError(
+            f"{folder.path}: the {step} step was {entry['state']} with other settings or inputs "
+            f"({'; '.join(differences)}) -- results must not be mixed -- use another --run folder, or delete this one."
+        )
+
+
+def _check_order(folder: RunFolder, manifest: dict[str, Any], step: str) -> None:
+    later = [name for name in STEPS[STEPS.index(step) + 1 :] if name in manifest["steps"]]
+    if later:
+        raise RunError(
+            f"{folder.path} already holds the {later[0]} step -- it depends on {step} -- use another --run folder."
+        )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_disk(path: Path) -> int:
+    """Bytes free where ``path`` is, or would be created."""
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free

@@ -1,0 +1,144 @@
+"""Influence per training token: position influence in bulk, prediction influence by forward mode."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from engine.batching import batches, pad
+from engine.capture import capture, directional_log_probs, run_network
+from engine.corpus import Window
+from engine.directions import Directions
+from engine.losses import token_log_probs
+from engine.model import LanguageModel, TrackedLayer
+from engine.progress import Progress
+
+TOKENS_SCHEMA = pa.schema(
+    [
+        ("query", pa.int32()),
+        ("document", pa.int32()),
+        ("positions", pa.int32()),
+        ("influence", pa.list_(pa.float32())),
+    ]
+)
+DIRECTION_NUMBERS = 1 << 27
+"""Most numbers of the directions that move at once in a forward-mode pass."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Model, layers and directions of a token pass.
+
+    Attributes:
+        model: The model.
+        layers: Its tracked layers.
+        directions: The run's directions.
+        place: ``{query number: its place among the directions}``.
+        batch_tokens: Tokens per batch.
+    """
+
+    model: LanguageModel
+    layers: Sequence[TrackedLayer]
+    directions: Directions
+    place: Mapping[int, int]
+    batch_tokens: int
+
+    def position(
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], positions: Mapping[int, int], progress: Progress
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Position influence of (query, document) pairs: ``(query, document, [c, positions])``.
+
+        Args:
+            wanted: Queries wanted of each document.
+            windows: Windows of those documents, in order.
+            positions: Positions of each document.
+            progress: Advanced by the tokens of each batch.
+        """
+        scores = self._empty(wanted, positions)
+        for batch in batches(windows, self.batch_tokens, self.model.device):
+            with capture(self.layers) as tape:
+                logits, _ = run_network(self.model, batch.input_ids)
+                grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
+            for query in sorted({query for window in batch.windows for query in wanted[window.document]}):
+                picked = [row for row, window in enumerate(batch.windows) if query in wanted[window.document]]
+                rows = self.directions.token_rows(self.place[query])
+                found = sum(
+                    self.directions.position_scores(name, rows, token_grad[picked], activation[picked])
+                    for name, (activation, token_grad) in grads.items()
+                )
+                assert isinstance(found, torch.Tensor)
+                values = found.double().cpu().numpy()
+                for place, row in enumerate(picked):
+                    window = batch.windows[row]
+                    target = scores[query, window.document]
+                    target[:, window.first : window.first + len(window)] += values[:, place, : len(window)]
+            progress.advance(batch.tokens)
+        for (query, document), values in scores.items():
+            yield query, document, values
+
+    def prediction(
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], positions: Mapping[int, int], progress: Progress
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Prediction influence of (query, document) pairs, as :meth:`position`.
+
+        The value at a position is that of the loss term which predicts the token there;
+        a start token has none.
+        """
+        scores = self._empty(wanted, positions)
+        moves = [
+            (window, query, token)
+            for window in windows
+            for query in wanted[window.document]
+            for token in range(self.directions.tokens[self.place[query]])
+        ]
+        numbers = sum(layer.parameters for layer in self.layers)
+        for group in _groups(moves, max(1, DIRECTION_NUMBERS // numbers), self.batch_tokens):
+            batch = pad([window for window, _, _ in group], self.model.device)
+            chosen = [self.directions.token_rows(self.place[query]).start + token for _, query, token in group]
+            direction = {
+                layer.name: torch.cat([self.directions.of(layer.name, slice(row, row + 1)) for row in chosen])
+                for layer in self.layers
+            }
+            values = directional_log_probs(self.model, self.layers, direction, batch).double().cpu().numpy()
+            for row, (window, query, token) in enumerate(group):
+                target = scores[query, window.document]
+                target[token, window.first + 1 : window.first + 1 + len(window)] += values[row, : len(window)]
+            progress.advance(batch.tokens)
+        for (query, document), found in scores.items():
+            yield query, document, found
+
+    def _empty(
+        self, wanted: Mapping[int, Sequence[int]], positions: Mapping[int, int]
+    ) -> dict[tuple[int, int], np.ndarray]:
+        return {
+            (query, document): np.zeros((self.directions.tokens[self.place[query]], positions[document]))
+            for document, queries in wanted.items()
+            for query in queries
+        }
+
+
+def _groups(
+    moves: list[tuple[Window, int, int]], most: int, batch_tokens: int
+) -> Iterator[list[tuple[Window, int, int]]]:
+    """Groups of at most ``most`` rows and ``batch_tokens`` tokens, padding included."""
+    held: list[tuple[Window, int, int]] = []
+    longest = 0
+    for move in moves:
+        longest = max(longest, len(move[0]))
+        if held and (len(held) == most or longest * (len(held) + 1) > batch_tokens):
+            yield held
+            held, longest = [], len(move[0])
+        held.append(move)
+    if held:
+        yield held
+
+
+def token_table(found: Iterator[tuple[int, int, np.ndarray]]) -> pa.Table:
+    """Token influences as a table; the matrix (completion token x position) is flattened row by row."""
+    rows = [
+        {"query": query, "document": document, "positions": values.shape[1], "influence": values.astype(np.float32).ravel()}
+        for query, document, values in found
+    ]
+    return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)

@@ -1,0 +1,138 @@
+"""The corpus inside a run: written once as tables, cut into windows again for each pass."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.corpus import Document, Window, cut_windows, tokenize
+from engine.model import LanguageModel
+from engine.progress import Progress
+from engine.store import RunFolder, writing
+
+DOCUMENTS_PER_SHARD = 256
+"""Documents that are one unit of work and of resuming."""
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        ("document", pa.int32()),
+        ("id", pa.string()),
+        ("title", pa.string()),
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("text", pa.string()),
+        ("tokens", pa.int32()),
+        ("windows", pa.int32()),
+    ]
+)
+TOKENS_SCHEMA = pa.schema(
+    [
+        ("document", pa.int32()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("starts", pa.list_(pa.int32())),
+        ("ends", pa.list_(pa.int32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How documents are cut into windows; fixed by the fit step for the whole run."""
+
+    start_token: int | None
+    context: int
+    overlap: int
+
+    def windows(self, document: int, id: str, token_ids: np.ndarray) -> list[Window]:
+        return cut_windows(document, id, token_ids, self.start_token, self.context, self.overlap)
+
+
+def write_corpus(
+    folder: RunFolder, documents: Iterable[Document], model: LanguageModel, cutting: Cutting, progress: Progress
+) -> dict[str, Any]:
+    """Tokenise the corpus into the run's two tables, streaming.
+
+    Returns:
+        Counts for the manifest: documents, tokens, windows, documents without anything to predict.
+    """
+    counts = {"documents": 0, "tokens": 0, "windows": 0, "nothing_to_predict": 0}
+    stream = iter(enumerate(documents))
+    with (
+        writing(folder.documents) as documents_part,
+        writing(folder.tokens) as tokens_part,
+        pq.ParquetWriter(documents_part, DOCUMENTS_SCHEMA, compression="zstd") as documents_writer,
+        pq.ParquetWriter(tokens_part, TOKENS_SCHEMA, compression="zstd") as tokens_writer,
+    ):
+        while group := list(islice(stream, DOCUMENTS_PER_SHARD)):
+            document_rows, token_rows = [], []
+            for number, document in group:
+                tokens = tokenize(model.tokenizer, document.text)
+                windows = len(cutting.windows(number, document.id, tokens.ids))
+                document_rows.append(
+                    {"document": number, **vars(document), "tokens": len(tokens), "windows": windows}
+                )
+                token_rows.append(
+                    {"document": number, "token_ids": tokens.ids, "starts": tokens.starts, "ends": tokens.ends}
+                )
+                counts["documents"] += 1
+                counts["tokens"] += len(tokens)
+                counts["windows"] += windows
+                counts["nothing_to_predict"] += windows == 0
+            documents_writer.write_table(pa.Table.from_pylist(document_rows, schema=DOCUMENTS_SCHEMA))
+            tokens_writer.write_table(pa.Table.from_pylist(token_rows, schema=TOKENS_SCHEMA))
+            progress.advance(len(group))
+    return counts
+
+
+def shard_numbers(documents: int) -> range:
+    """Numbers of the shards of a corpus."""
+    return range(-(-documents // DOCUMENTS_PER_SHARD))
+
+
+def shard_windows(
+    folder: RunFolder, shard: int, cutting: Cutting, only: Collection[int] | None = None
+) -> list[Window]:
+    """All windows of a shard's documents, in order.
+
+    Args:
+        folder: The run.
+        shard: Number of the shard.
+        cutting: How the run cuts documents.
+        only: Documents to keep; None for all.
+    """
+    low, high = shard * DOCUMENTS_PER_SHARD, (shard + 1) * DOCUMENTS_PER_SHARD
+    between = [("document", ">=", low), ("document", "<", high)]
+    tokens = pq.read_table(folder.tokens, columns=["document", "token_ids"], filters=between)
+    ids = pq.read_table(folder.documents, columns=["id"], filters=between)["id"].to_pylist()
+    lists = tokens["token_ids"].combine_chunks()
+    windows: list[Window] = []
+    for row, document in enumerate(tokens["document"].to_pylist()):
+        if only is None or document in only:
+            windows += cutting.windows(document, ids[row], lists[row].values.to_numpy())
+    return windows
+
+
+def document_windows(folder: RunFolder, document: int, cutting: Cutting) -> list[Window]:
+    """Windows of one document."""
+    return shard_windows(folder, document // DOCUMENTS_PER_SHARD, cutting, only={document})
+
+
+def sample_documents(folder: RunFolder, count: int | None, seed: int) -> set[int] | None:
+    """A random sample of documents that does not depend on their order; None for all of them.
+
+    The documents whose ids have the smallest keyed hashes are taken.
+    """
+    ids = pq.read_table(folder.documents, columns=["id"])["id"].to_pylist()
+    if count is None or count >= len(ids):
+        return None
+    keys = [hashlib.sha256(f"{seed}\x1f{id}".encode()).digest() for id in ids]
+    return set(sorted(range(len(ids)), key=keys.__getitem__)[:count])
+
+
+def positions(cutting: Cutting, tokens: int) -> int:
+    """Positions of a document: its tokens, and the start token where the model has one."""
+    return tokens + (cutting.start_token is not None)

@@ -1,0 +1,1 @@
+"""The embedded sample: a small invented corpus, queries about it, and a model trained on it."""
