@@ -15,13 +15,14 @@ from engine.analysis.ranking import rank_documents
 from engine.corpus import Document, Query, read_corpus, read_queries
 from engine.errors import Cancelled, CorpusError, ModelError, RunError, WhenceError
 from engine.run import Run, TokenInfluence
+from engine.settings import FitSettings, QuerySettings, ScoreSettings
 
 if TYPE_CHECKING:
-    from engine.factors import FitSettings, fit
+    from engine.factors import fit
     from engine.live import token_influence
     from engine.model import load_model
-    from engine.queries import QuerySettings, query
-    from engine.scores import ScoreSettings, score
+    from engine.queries import query
+    from engine.scores import score
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,12 +49,9 @@ __all__ = [
 ]
 
 _HEAVY = {
-    "FitSettings": "engine.factors",
     "fit": "engine.factors",
     "load_model": "engine.model",
-    "QuerySettings": "engine.queries",
     "query": "engine.queries",
-    "ScoreSettings": "engine.scores",
     "score": "engine.scores",
     "token_influence": "engine.live",
 }

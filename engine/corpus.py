@@ -189,6 +189,11 @@ def corpus_hash(documents: Iterable[Document]) -> str:
     return digest.hexdigest()
 
 
+def queries_hash(queries: list[Query]) -> str:
+    """SHA-256 over all fields of all queries in order."""
+    return hashlib.sha256(repr(queries).encode()).hexdigest()
+
+
 def tokenize(tokenizer: Any, text: str) -> Tokens:
     """Tokens of ``text`` with character offsets; no special tokens are added.
 

@@ -6,7 +6,7 @@ its rows either in full or as thin factors, whichever is cheaper, and every scor
 (bulk, per token, on demand) uses the same ones, so that they sum up exactly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -28,8 +28,9 @@ class Directions:
 
     Attributes:
         tokens: Completion tokens of each query; its rows come in this order, then one row per query.
-        full: ``{layer: [rows, o, i]}``.
-        thin: ``{layer: factors of [rows, o, i]}``.
+        thin: ``{layer: factors of [rows, o, i]}``, for the layers where these are cheaper per token.
+        full: ``{layer: [rows, o, i]}``, for the others, and for thin layers the very same
+            rows multiplied out, where that is cheaper per window and fits the memory.
     """
 
     tokens: list[int]
@@ -39,6 +40,12 @@ class Directions:
     @property
     def rows(self) -> int:
         return sum(self.tokens) + len(self.tokens)
+
+    def rank(self, layer: str) -> int:
+        """Rank of a layer's rows: that of the thin ones, else the full one."""
+        if layer in self.thin:
+            return self.thin[layer].u.shape[2]
+        return min(self.full[layer].shape[1:])
 
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""
@@ -68,7 +75,7 @@ class Directions:
 
     def position_scores(self, layer: str, rows: slice, token_grad: Tensor, activation: Tensor) -> Tensor:
         """Position influence of some rows, ``[q, b, t]``."""
-        if layer in self.full:
+        if layer not in self.thin:
             return ekfac.position_influence(self.full[layer][rows], token_grad, activation)
         thin = self.thin[layer]
         chosen = LowRank(thin.u[rows], thin.v[rows], thin.error)
@@ -83,50 +90,57 @@ def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFac
     return torch.cat([preconditioned, torch.stack([gradient.sum(0) for gradient in formed])])
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What decides between full and thin rows.
-
-    Attributes:
-        max_error: Bound on the relative error of thin rows.
-        memory_bytes: Most bytes of full rows.
-        window_tokens: Mean tokens of a window.
-        kept: Share of (query, window) pairs whose token influences are kept.
-    """
-
-    max_error: float
-    memory_bytes: float
-    window_tokens: float
-    kept: float
-
-
 def choose_directions(
-    gradients: Sequence[QueryGradient], factors: dict[str, LayerFactors], damping_factor: float, choice: Choice
+    gradients: Sequence[QueryGradient],
+    factors: dict[str, LayerFactors],
+    damping_factor: float,
+    max_error: float,
+    done: Callable[[], None] = lambda: None,
 ) -> Directions:
-    """Decide layer by layer, the largest last: full rows if they are cheaper and fit the memory, else thin.
+    """Thin rows for the layers whose rank at this error makes them cheaper per token, full rows for the others.
 
-    A layer whose bound takes a rank at which thin products cost more stays full, unless
-    the memory forbids it.
+    A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones.
+
+    Args:
+        gradients: The queries' gradients.
+        factors: The run's factors.
+        damping_factor: Damping as a multiple of each layer's mean eigenvalue.
+        max_error: Bound on the relative error of thin rows.
+        done: Called after each layer.
     """
     layers = list(factors)
     directions = Directions([len(gradient.formed(layers[0])) for gradient in gradients])
-    room = choice.memory_bytes
-    for layer in sorted(layers, key=lambda name: factors[name].lam.numel()):
+    for layer in layers:
         rows = layer_rows(gradients, layer, factors[layer], damping_factor)
-        break_even = ekfac.break_even_rank(*factors[layer].lam.shape, choice.window_tokens, choice.kept)
-        fits = rows.numel() * rows.element_size() <= room
-        thin = ekfac.compress(rows, choice.max_error, break_even if fits else float("inf"))
+        o, i = rows.shape[1:]
+        thin = ekfac.compress(rows, max_error, max_rank=o * i / (o + i))
         if thin is None:
             directions.full[layer] = rows
-            room -= rows.numel() * rows.element_size()
         else:
             directions.thin[layer] = thin
+        done()
     return directions
+
+
+def multiply_out(directions: Directions, window_tokens: float, memory_bytes: float) -> None:
+    """Multiply thin rows out where a bulk pass is cheaper with full ones: ``o*i`` a window, not ``t*r*(o+i)``.
+
+    Args:
+        directions: Rows to add to.
+        window_tokens: Mean tokens of a window.
+        memory_bytes: Most bytes of full rows; small layers come first.
+    """
+    room = memory_bytes - sum(rows.numel() * rows.element_size() for rows in directions.full.values())
+    for layer, thin in sorted(directions.thin.items(), key=lambda item: item[1].u[0].numel() + item[1].v[0].numel()):
+        o, i, r = thin.u.shape[1], thin.v.shape[1], thin.u.shape[2]
+        room -= directions.rows * o * i * thin.u.element_size()
+        if room >= 0 and o * i <= window_tokens * r * (o + i):
+            directions.full[layer] = thin.u @ thin.v.mT
 
 
 def thin_tensors(directions: Directions) -> dict[str, Tensor]:
     """The thin rows as named tensors, for ``score/low_rank.safetensors``."""
-    named = {}
+    named: dict[str, Tensor] = {}
     for layer, thin in directions.thin.items():
         named |= {f"{layer}.u": thin.u, f"{layer}.v": thin.v, f"{layer}.error": torch.tensor(thin.error)}
     return named

@@ -202,20 +202,3 @@ def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activatio
     left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
     right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
     return (left * right).sum(-1)
-
-
-def break_even_rank(o: int, i: int, t: float, kept: float) -> float:
-    """Rank from which thin products cost more multiplications than formed gradients.
-
-    With formed gradients a query costs ``o*i`` per window, and ``o*i`` per token of the
-    share ``kept`` of windows whose token influences are asked for. Thin products cost
-    ``r*(o+i)`` per token and give the token influences with it. The number of queries
-    cancels. (A window's gradient is formed either way: its norm is a column.)
-
-    Args:
-        o: Outputs.
-        i: Inputs.
-        t: Tokens per window.
-        kept: Share of (query, window) pairs whose token influences are kept, 0 to 1.
-    """
-    return o * i * (1 + kept * t) / (t * (o + i))

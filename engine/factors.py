@@ -7,7 +7,7 @@ and saved between shards, so that a killed step goes on and ends with the same b
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,40 +23,13 @@ from engine.estimate import announce
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
+from engine.settings import FitSettings
 from engine.store import RunFolder, running_step
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
 
 CHECKPOINT_SECONDS = 20.0
 Sums = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Settings of the fit step.
-
-    Attributes:
-        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
-        fit_documents: Documents to fit the factors on, drawn at random; None for all.
-        seed: Seed of the label sampling and of the draw of documents.
-        context: Longest window in tokens; None for the model's own, at most 512.
-        overlap: Tokens that a later window of a document repeats as context; None for an eighth of a window.
-        training_windows: Windows of the model's whole training set, ``"corpus"`` if the corpus is all
-            of it, None if unknown: then no change on leaving a document out is predicted.
-        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
-        device: ``cpu``, ``cuda``, ...
-        dtype: ``float32``, ``bfloat16`` or ``float64``.
-    """
-
-    layers: str = "mlp"
-    fit_documents: int | None = None
-    seed: int = 0
-    context: int | None = None
-    overlap: int | None = None
-    training_windows: int | str | None = None
-    batch_tokens: int = 2048
-    device: str = "cpu"
-    dtype: str = "float32"
 
 
 def fit(
@@ -79,7 +52,6 @@ def fit(
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
     settings, progress, folder = settings or FitSettings(), progress or SilentProgress(), RunFolder(Path(run))
-    _check(settings)
     if isinstance(model, str):
         model = load_model(model, settings.device, settings.dtype, settings.context)
     layers = tracked_layers(model, settings.layers)
@@ -136,16 +108,6 @@ def load_fitted(folder: RunFolder, model: LanguageModel | None = None) -> tuple[
 def run_cutting(folder: RunFolder) -> Cutting:
     """How the run cuts documents into windows."""
     return Cutting(**folder.step("fit")["cutting"])
-
-
-def _check(settings: FitSettings) -> None:
-    for name, least in (("fit_documents", 1), ("overlap", 0), ("batch_tokens", 1)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise WhenceError(f"{name} is {value} -- it must be at least {least}.")
-    known = settings.training_windows
-    if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
-        raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
 
 
 def _cutting(model: LanguageModel, settings: FitSettings) -> Cutting:

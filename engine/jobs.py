@@ -211,9 +211,7 @@ class JobTable:
         mine = this.values(state="running", started=now, heartbeat=now, worker_pid=pid, **anew)
         self._put_back(self._is_lost, died=True)
         with self._engine.connect() as connection:  # one statement, so two workers never get the same job
-            row = connection.execute(
-                mine.values(attempts=_jobs.c.attempts + 1).returning(_jobs)
-            ).one_or_none()
+            row = connection.execute(mine.values(attempts=_jobs.c.attempts + 1).returning(_jobs)).one_or_none()
         if row is None:
             return None
         job = Job(**row._asdict())
@@ -230,9 +228,7 @@ class JobTable:
         with self._engine.connect() as connection:
             return connection.execute(this).scalar_one_or_none() is False
 
-    def finish(
-        self, job: Job, state: State, message: str | None = None, result: dict[str, Any] | None = None
-    ) -> None:
+    def finish(self, job: Job, state: State, message: str | None = None, result: dict[str, Any] | None = None) -> None:
         """End a running job; does nothing if it was taken from its worker meanwhile.
 
         Args:

@@ -1,14 +1,12 @@
 """What is differentiated: log-likelihood of a text, sampled-label loss, measurements of a completion."""
 
 import hashlib
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Measurement = Literal["log_prob", "logit", "margin", "contrast"]
-MEASUREMENTS: tuple[str, ...] = get_args(Measurement)
+from engine.settings import UNITS
 
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -32,7 +30,7 @@ def token_measurements(logits: Tensor, targets: Tensor, measurement: str) -> Ten
     if measurement == "margin":
         others = logits.scatter(-1, targets[..., None], float("-inf"))
         return chosen - torch.logsumexp(others, dim=-1)
-    raise ValueError(f"measurement {measurement!r} is unknown -- choose one of {', '.join(MEASUREMENTS)}.")
+    raise ValueError(f"measurement {measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
 
 
 def uniforms(seed: int, key: str, length: int) -> np.ndarray:

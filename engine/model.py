@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -212,9 +211,3 @@ def _tracked(name: str, module: nn.Module) -> TrackedLayer:
 
 def _owns_matrices(module: nn.Module) -> bool:
     return any(parameter.dim() >= 2 for parameter in module.parameters(recurse=False))
-
-
-def repository_folder() -> Path:
-    """The folder that holds ``engine``, ``dashboard`` and ``sample_data``."""
-    return Path(__file__).resolve().parents[1]
-

@@ -10,8 +10,16 @@ import time
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, ProgressColumn, Task
-from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 PLAIN_INTERVAL_S = 5.0
@@ -66,8 +74,7 @@ class PlainProgress:
             rate = self._done / (now - self._started)
             left = (self._total - self._done) / rate if rate else float("nan")
             self.note(
-                f"{self._step}: {self._done / self._total:.0%}, {rate:,.0f} {self._unit}/s, "
-                f"{format_seconds(left)} left"
+                f"{self._step}: {self._done / self._total:.0%}, {rate:,.0f} {self._unit}/s, {format_seconds(left)} left"
             )
 
     def finish(self) -> None:

@@ -4,7 +4,6 @@ Each completion token is a query of its own; summed they are the completion. A g
 kept in factors, ``sum_t token_grad_t activation_t^T``, exactly and far smaller than formed.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,29 +15,17 @@ import torch
 from torch import Tensor
 
 from engine.capture import capture, run_network
-from engine.corpus import Query, Tokens, read_queries, tokenize
-from engine.errors import CorpusError, WhenceError
+from engine.corpus import Query, Tokens, queries_hash, read_queries, tokenize
+from engine.errors import CorpusError
 from engine.factors import load_fitted
-from engine.losses import MEASUREMENTS, token_log_probs, token_measurements
+from engine.losses import token_log_probs, token_measurements
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress, SilentProgress
+from engine.settings import QuerySettings
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import read_tensors, write_tensors
 
 SIDES = (("completion", 1.0), ("contrast", -1.0))
-
-
-@dataclass(frozen=True)
-class QuerySettings:
-    """Settings of the query step.
-
-    Attributes:
-        measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
-        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
-    """
-
-    measurement: str = "log_prob"
-    damping_factor: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -193,10 +180,9 @@ def query(
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
     settings, progress, folder = settings or QuerySettings(), progress or SilentProgress(), RunFolder(Path(run))
-    _check(settings)
     asked = read_queries(queries)
     model, layers = load_fitted(folder, model)
-    inputs = {"queries_hash": hashlib.sha256(repr(asked).encode()).hexdigest()}
+    inputs = {"queries_hash": queries_hash(asked)}
     with folder.locked(), running_step(folder, "query", asdict(settings), inputs) as entry:
         if entry["state"] == "finished":
             return
@@ -212,18 +198,6 @@ def query(
         progress.finish()
         write_table(pa.Table.from_pylist(token_rows), folder.query_tokens)
         write_table(pa.Table.from_pylist(query_rows), folder.queries)
-
-
-def _check(settings: QuerySettings) -> None:
-    if settings.measurement not in MEASUREMENTS:
-        raise WhenceError(
-            f"measurement {settings.measurement!r} is unknown -- choose one of {', '.join(MEASUREMENTS)}."
-        )
-    if not settings.damping_factor > 0:
-        raise WhenceError(
-            f"damping_factor is {settings.damping_factor} -- directions the corpus never used would be "
-            "divided by zero -- use a positive number; the usual one is 0.1."
-        )
 
 
 def _query_row(number: int, query: Query, result: QueryResult) -> dict[str, Any]:

@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 
 from engine.corpus import Tokens
 from engine.errors import RunError
+from engine.settings import UNITS
 from engine.store import RunFolder
 
 TokenKind = Literal["position", "prediction"]
 TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
-UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
-"""Unit of each measurement; a margin is a difference of log-odds, so it is in nats too."""
 TABLE_OF_KIND = {"position": "tokens", "prediction": "prediction"}
 DOCUMENT_COLUMNS = ("document", "id", "title", "source", "language", "tokens", "windows")
 

@@ -9,7 +9,7 @@ Each pass works shard by shard; a finished shard is never computed again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,43 +18,22 @@ import pyarrow.parquet as pq
 import torch
 
 from engine import lexical
-from engine.directions import Choice, Directions, choose_directions, read_directions, thin_tensors
+from engine.directions import Directions, choose_directions, multiply_out, read_directions, thin_tensors
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
-from engine.errors import RunError, WhenceError
+from engine.errors import RunError
 from engine.estimate import announce
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.queries import read_query_gradients
+from engine.settings import ScoreSettings
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import write_tensors
 from engine.token_pass import TOKENS_SCHEMA, Scorer, token_table
 from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
 
 RECALL_AT = (10, 100)
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    """Settings of the score step.
-
-    Attributes:
-        keep_tokens: Documents at each end of a completion's ranking whose position influences
-            are kept; None keeps all.
-        keep_prediction: Documents at each end whose prediction influences are kept.
-        prefilter: Score only the TF-IDF candidates of the queries, not the whole corpus.
-        rank_error: Bound on the relative error of low-rank directions.
-        memory_gb: Memory for full-rank directions; beyond it they become low-rank.
-        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
-    """
-
-    keep_tokens: int | None = 100
-    keep_prediction: int = 10
-    prefilter: bool = False
-    rank_error: float = 0.02
-    memory_gb: float = 4.0
-    batch_tokens: int = 2048
 
 
 def score(
@@ -75,7 +54,6 @@ def score(
         WhenceError: If an input cannot be used, or the run holds results of other settings.
     """
     settings, progress, folder = settings or ScoreSettings(), progress or SilentProgress(), RunFolder(Path(run))
-    _check(settings)
     inputs = {"fit": folder.step("fit")["inputs"], "query": folder.step("query")["inputs"]}
     if not folder.is_finished("score"):
         model, layers = load_fitted(folder, model)
@@ -85,15 +63,6 @@ def score(
         assert model is not None
         step = _Score(folder, model, layers, settings, progress)
         entry["results"] = step.run()
-
-
-def _check(settings: ScoreSettings) -> None:
-    for name, least in (("keep_tokens", 0), ("keep_prediction", 0), ("batch_tokens", 1), ("memory_gb", 0)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise WhenceError(f"{name} is {value} -- it must be at least {least}.")
-    if not 0 < settings.rank_error < 1:
-        raise WhenceError(f"rank_error is {settings.rank_error} -- it is a relative error -- choose between 0 and 1.")
 
 
 class _Score:
@@ -122,10 +91,17 @@ class _Score:
         influence = self._influences()
         place = {number: number for number in range(len(self.queries))}
         scorer = Scorer(self.model, self.layers, directions, place, self.settings.batch_tokens)
-        self._token_pass("tokens", "Tokens by position", scorer.position, self._ends(influence, self.settings.keep_tokens))
-        self._token_pass("prediction", "Tokens by prediction", scorer.prediction, self._ends(influence, self.settings.keep_prediction))
+        self._token_pass(
+            "tokens", "Tokens by position", scorer.position, self._ends(influence, self.settings.keep_tokens)
+        )
+        self._token_pass(
+            "prediction",
+            "Tokens by prediction",
+            scorer.prediction,
+            self._ends(influence, self.settings.keep_prediction),
+        )
         results = {
-            "directions": {layer: "full" for layer in directions.full}
+            "directions": dict.fromkeys(directions.full, "full")
             | {layer: f"rank {thin.u.shape[2]}, error {thin.error:.3g}" for layer, thin in directions.thin.items()},
             "scored_documents": len(only) if only is not None else self.corpus["documents"],
             "candidates_per_query": chosen.shape[1],
@@ -159,28 +135,26 @@ class _Score:
     def _directions(self, factors: dict[str, LayerFactors]) -> Directions:
         numbers, device = range(len(self.queries)), str(self.model.device)
         if self.folder.low_rank.is_file():
-            return read_directions(self.folder, numbers, self.tokens, factors, device)
-        self.progress.start("Preconditioning", len(self.queries), "queries")
-        gradients = list(read_query_gradients(self.folder, numbers, device))
-        keep, documents = self.settings.keep_tokens, self.corpus["documents"]
-        choice = Choice(
-            max_error=self.settings.rank_error,
-            memory_bytes=self.settings.memory_gb * 1e9,
-            window_tokens=sum(self.positions) / self.corpus["windows"],
-            kept=1.0 if keep is None else min(1.0, 2 * keep / documents),
-        )
-        damping_factor = self.folder.step("query")["settings"]["damping_factor"]
-        directions = choose_directions(gradients, factors, damping_factor, choice)
-        write_tensors(thin_tensors(directions), self.folder.low_rank)
-        self.progress.advance(len(self.queries))
-        self.progress.finish()
+            directions = read_directions(self.folder, numbers, self.tokens, factors, device)
+        else:
+            self.progress.start("Preconditioning", len(factors), "layers")
+            gradients = list(read_query_gradients(self.folder, numbers, device))
+            damping_factor = self.folder.step("query")["settings"]["damping_factor"]
+            directions = choose_directions(
+                gradients, factors, damping_factor, self.settings.rank_error, lambda: self.progress.advance(1)
+            )
+            write_tensors(thin_tensors(directions), self.folder.low_rank)
+            self.progress.finish()
+        multiply_out(directions, sum(self.positions) / self.corpus["windows"], self.settings.memory_gb * 1e9)
         return directions
 
     def _documents(self, directions: Directions, only: set[int] | None) -> None:
         todo = [shard for shard in self.shards if not self.folder.shard("documents", shard).is_file()]
         if not todo:
             return
-        hidden = torch.stack([gradient.hidden for gradient in read_query_gradients(self.folder, range(len(self.queries)))])
+        hidden = torch.stack(
+            [gradient.hidden for gradient in read_query_gradients(self.folder, range(len(self.queries)))]
+        )
         members = {shard: self._members(shard, only) for shard in self.shards}
         work = {shard: sum(self.positions[document] for document in members[shard]) for shard in self.shards}
         pairs = sum(self.tokens) * min(self.corpus["documents"], 2 * (self.settings.keep_tokens or 10**9))
@@ -229,7 +203,9 @@ class _Score:
         wanted: dict[int, list[int]] = {}
         for number, values in enumerate(influence):
             ranking = np.argsort(-values, kind="stable")[: np.isfinite(values).sum()]  # NaN sorts last
-            ends = ranking if keep is None else np.concatenate([ranking[:keep], ranking[max(len(ranking) - keep, keep) :]])
+            ends = (
+                ranking if keep is None else np.concatenate([ranking[:keep], ranking[max(len(ranking) - keep, keep) :]])
+            )
             for document in ends.tolist():
                 wanted.setdefault(document, []).append(number)
         return wanted

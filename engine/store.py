@@ -158,7 +158,9 @@ class RunFolder:
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{file} cannot be read ({error}) -- the run's settings are unknown -- restore it.") from None
+            raise RunError(
+                f"{file} cannot be read ({error}) -- the run's settings are unknown -- restore it."
+            ) from None
         if manifest.get("format") != FORMAT:
             raise RunError(
                 f"{self.path} has run format {manifest.get('format')!r}, this version reads {FORMAT} -- its "
@@ -212,7 +214,9 @@ class RunFolder:
 
 
 @contextmanager
-def running_step(folder: RunFolder, step: str, settings: dict[str, Any], inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def running_step(
+    folder: RunFolder, step: str, settings: dict[str, Any], inputs: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Run a step under the manifest's control: yields the entry to add results to.
 
     An unfinished step of the same settings and inputs goes on where it stopped. The entry
@@ -259,7 +263,9 @@ def running_step(folder: RunFolder, step: str, settings: dict[str, Any], inputs:
         save()
 
 
-def _check_same(folder: RunFolder, step: str, entry: dict[str, Any], settings: dict[str, Any], inputs: dict[str, Any]) -> None:
+def _check_same(
+    folder: RunFolder, step: str, entry: dict[str, Any], settings: dict[str, Any], inputs: dict[str, Any]
+) -> None:
     differences = [
         f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
         for before, now in ((entry["settings"], settings), (entry["inputs"], inputs))
@@ -301,3 +307,8 @@ def free_disk(path: Path) -> int:
     """Bytes free where ``path`` is, or would be created."""
     existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
     return shutil.disk_usage(existing).free
+
+
+def repository_folder() -> Path:
+    """The folder that holds ``engine``, ``dashboard`` and ``sample_data``."""
+    return Path(__file__).resolve().parents[1]

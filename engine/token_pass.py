@@ -46,7 +46,11 @@ class Scorer:
     batch_tokens: int
 
     def position(
-        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], positions: Mapping[int, int], progress: Progress
+        self,
+        wanted: Mapping[int, Sequence[int]],
+        windows: list[Window],
+        positions: Mapping[int, int],
+        progress: Progress,
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """Position influence of (query, document) pairs: ``(query, document, [c, positions])``.
 
@@ -79,7 +83,11 @@ class Scorer:
             yield query, document, values
 
     def prediction(
-        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], positions: Mapping[int, int], progress: Progress
+        self,
+        wanted: Mapping[int, Sequence[int]],
+        windows: list[Window],
+        positions: Mapping[int, int],
+        progress: Progress,
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """Prediction influence of (query, document) pairs, as :meth:`position`.
 
@@ -138,7 +146,12 @@ def _groups(
 def token_table(found: Iterator[tuple[int, int, np.ndarray]]) -> pa.Table:
     """Token influences as a table; the matrix (completion token x position) is flattened row by row."""
     rows = [
-        {"query": query, "document": document, "positions": values.shape[1], "influence": values.astype(np.float32).ravel()}
+        {
+            "query": query,
+            "document": document,
+            "positions": values.shape[1],
+            "influence": values.astype(np.float32).ravel(),
+        }
         for query, document, values in found
     ]
     return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)

@@ -1,7 +1,7 @@
 """The corpus inside a run: written once as tables, cut into windows again for each pass."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -72,9 +72,7 @@ def write_corpus(
             for number, document in group:
                 tokens = tokenize(model.tokenizer, document.text)
                 windows = len(cutting.windows(number, document.id, tokens.ids))
-                document_rows.append(
-                    {"document": number, **vars(document), "tokens": len(tokens), "windows": windows}
-                )
+                document_rows.append({"document": number, **vars(document), "tokens": len(tokens), "windows": windows})
                 token_rows.append(
                     {"document": number, "token_ids": tokens.ids, "starts": tokens.starts, "ends": tokens.ends}
                 )
@@ -93,9 +91,7 @@ def shard_numbers(documents: int) -> range:
     return range(-(-documents // DOCUMENTS_PER_SHARD))
 
 
-def shard_windows(
-    folder: RunFolder, shard: int, cutting: Cutting, only: Collection[int] | None = None
-) -> list[Window]:
+def shard_windows(folder: RunFolder, shard: int, cutting: Cutting, only: Collection[int] | None = None) -> list[Window]:
     """All windows of a shard's documents, in order.
 
     Args:

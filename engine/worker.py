@@ -242,7 +242,7 @@ def _do(job: Job, table: JobTable, handlers: Mapping[str, Handler], context: Wor
         table.finish(job, "cancelled", "Cancelled.")
     except WhenceError as error:
         table.finish(job, "failed", str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker must outlive any job
+    except (Exception, SystemExit) as error:
         table.append_log(job.id, traceback.format_exc())
         table.finish(job, "failed", _unexpected(error))
 
@@ -258,12 +258,8 @@ def main() -> None:
     """Entry point of the process that :func:`engine.jobs.ensure_worker` starts."""
     parser = argparse.ArgumentParser(prog="engine.worker", description="Do the jobs of a home folder.")
     parser.add_argument("--home", type=Path, required=True, help="folder of the job table")
-    parser.add_argument(
-        "--idle-exit", type=float, default=IDLE_EXIT_S, help="seconds without a job to end after"
-    )
-    parser.add_argument(
-        "--lock", type=int, help="open file descriptor of the worker's lock, if already taken"
-    )
+    parser.add_argument("--idle-exit", type=float, default=IDLE_EXIT_S, help="seconds without a job to end after")
+    parser.add_argument("--lock", type=int, help="open file descriptor of the worker's lock, if already taken")
     given = parser.parse_args()
     lock = None
     if given.lock is not None:

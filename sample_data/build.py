@@ -108,9 +108,7 @@ def rewrite_section(card: Path, name: str, body: str) -> None:
     text = card.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
     if start not in text or end not in text:
-        raise ValueError(
-            f"{card.name} lacks the marks {start} and {end} -- put them back where the tables belong"
-        )
+        raise ValueError(f"{card.name} lacks the marks {start} and {end} -- put them back where the tables belong")
     before, rest = text.split(start, 1)
     after = rest.split(end, 1)[1]
     card.write_text(f"{before}{start}\n{body}\n{end}{after}", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Train the sample's tokenizer and tiny model: ``OMP_NUM_THREADS=2 python -m sample_data.train``.
+"""Train the sample's tokenizer and tiny model: ``python -m sample_data.train``.
 
 Reads ``corpus.jsonl``; writes a stock transformers folder ``model/`` and the model section of the
-card. Takes a few minutes on two CPU cores. The seed fixes the run on one machine; another
+card. Takes about three minutes on one CPU core. The seed fixes the run on one machine; another
 torch version or thread count may round differently.
 """
 
@@ -46,9 +46,7 @@ def train_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, add_prefix_space=False,
@@ -136,9 +134,7 @@ def mean_loss(model: LlamaForCausalLM, cut: list[list[int]], recipe: Recipe) -> 
 
 
 @torch.no_grad()
-def completes(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str, completion: str
-) -> bool:
+def completes(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str, completion: str) -> bool:
     """Return whether the greedy continuation of ``prompt`` begins with ``completion``."""
     ids = [tokenizer.bos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
     start = len(ids)

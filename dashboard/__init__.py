@@ -1,0 +1,1 @@
+"""The browser pages: what they show comes from :mod:`dashboard.data` alone."""

@@ -1,0 +1,27 @@
+"""Navigation and the run in use; start it with ``streamlit run dashboard/app.py``."""
+
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on the path
+    sys.path.insert(0, str(REPOSITORY))
+
+import streamlit as st  # noqa: E402
+
+from dashboard import data  # noqa: E402
+
+st.set_page_config(page_title="Whence", page_icon=":material/alt_route:", layout="wide")
+page = st.navigation(
+    [
+        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/influence.py", title="Influence", icon=":material/alt_route:", url_path="influence"),
+    ],
+    position="top",
+)
+runs = data.runs()
+if len(runs) > 1:
+    names = list(runs)
+    st.sidebar.selectbox("Run in use", names, key="run", bind="query-params", on_change=data.forget_choices)
+data.use_run(runs.get(st.session_state.get("run", next(iter(runs), ""))))
+page.run()

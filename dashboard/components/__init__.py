@@ -1,0 +1,1 @@
+"""Pieces that pages are made of: the token strip, charts, tables, job progress."""

@@ -1,0 +1,136 @@
+"""The token strip: text with a value at each token, or with tokens to choose from.
+
+One component, registered once. Python decides what is shown and on which scale; the
+browser builds one span per piece of text, by ``textContent`` only.
+"""
+
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+from dashboard.components.text import show_hidden
+
+HERE = Path(__file__).parent
+START = -1
+"""Place of the model's start token."""
+CLIP_FROM = 200
+"""With this many pieces or more the scale ends at the 99th percentile: one outlier must not pale the rest."""
+HTML = """
+<div class="whence">
+  <div class="legend"></div>
+  <div class="text" tabindex="0"></div>
+  <div class="keys"></div>
+  <div class="tip" id="tip" role="tooltip" hidden></div>
+  <div class="status" aria-live="polite"></div>
+</div>
+"""
+_component = st.components.v2.component(
+    "whence_token_strip",
+    html=HTML,
+    css=(HERE / "token_strip.css").read_text("utf-8"),
+    js=(HERE / "token_strip.js").read_text("utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of text as the strip shows it.
+
+    Attributes:
+        text: What it says.
+        value: Sum over its tokens; None for text without a value.
+        place: Number of its first token, or :data:`START`.
+        parts: Values of its tokens where there are several.
+    """
+
+    text: str
+    value: float | None
+    place: int = 0
+    parts: tuple[float, ...] = ()
+
+
+def scale_of(values: Sequence[float]) -> float:
+    """Value that gets the full colour; hand the same to strips that are compared."""
+    sizes = np.abs(np.asarray(values, dtype=float))
+    if not len(sizes) or not sizes.max():
+        return 1.0
+    if len(sizes) < CLIP_FROM:
+        return float(sizes.max())
+    return float(np.quantile(sizes, 0.99)) or float(sizes.max())
+
+
+def token_strip(
+    pieces: Sequence[Piece],
+    *,
+    key: str,
+    label: str,
+    unit: str,
+    on_choose: Callable[[list[int]], None],
+    selected: Collection[int] = (),
+    mode: Literal["values", "choices"] = "values",
+    scale: float | None = None,
+) -> None:
+    """Show text with a value at each token.
+
+    Args:
+        pieces: The text in order, without gaps.
+        key: Name of the strip on the page.
+        label: What the strip shows, for screen readers.
+        unit: Unit of the values.
+        on_choose: Called with the places that are chosen after a click or Enter.
+        selected: Places that are chosen, or pinned.
+        mode: ``values`` colours by value and pins one token; ``choices`` lets choose several.
+        scale: Value with the full colour; None to take it from the pieces.
+    """
+    values = [piece.value for piece in pieces if piece.value is not None]
+    scale = scale or scale_of(values)
+    content = {
+        "mode": mode,
+        "label": label,
+        "unit": unit,
+        "scale": scale,
+        "clipped": bool(values) and max(map(abs, values)) > scale * 1.001,
+        "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place != START),
+        "paragraphs": [_packed(paragraph) for paragraph in _paragraphs(pieces)],
+    }
+
+    def chosen() -> None:
+        on_choose([int(place) for place in st.session_state[key]["chosen"] or []])
+
+    _component(
+        key=key,
+        data=content | {"version": zlib.crc32(repr(content).encode("utf-8")), "selected": list(selected)},
+        on_chosen_change=chosen,
+    )
+
+
+def _paragraphs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Split after each piece that holds a line break."""
+    paragraph: list[Piece] = []
+    for piece in pieces:
+        paragraph.append(piece)
+        if "\n" in piece.text:
+            yield paragraph
+            paragraph = []
+    if paragraph:
+        yield paragraph
+
+
+def _packed(paragraph: list[Piece]) -> dict[str, Any]:
+    parts = {i: [_short(value) for value in piece.parts] for i, piece in enumerate(paragraph) if len(piece.parts) > 1}
+    packed: dict[str, Any] = {
+        "t": [show_hidden(piece.text.replace("\r\n", "\n"), "\0{}\0") for piece in paragraph],
+        "v": [None if piece.value is None else _short(piece.value) for piece in paragraph],
+        "p": [piece.place for piece in paragraph],
+    }
+    return packed | ({"k": parts} if parts else {})
+
+
+def _short(value: float) -> float:
+    """Six significant digits: what a tooltip shows, and half the bytes."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,270 @@
+"""The pages' only door to the engine: cached reads of runs, and requests for jobs. No torch."""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.analysis.ranking import Headline, headline, rank_documents
+from engine.analysis.units import Unit, display_units
+from engine.corpus import Tokens
+from engine.errors import WhenceError
+from engine.jobs import REPOSITORY, Job, JobTable, ensure_worker, force_cancel
+from engine.run import Run, TokenInfluence, is_run
+
+__all__ = ["Headline", "Job", "Run", "TokenInfluence", "Unit", "WhenceError", "headline"]
+
+SAMPLE_CONFIG = "sample_data/sample.toml"
+SAMPLE_COMMAND = "python -m engine run sample"
+CHOICES = ("query", "tokens", "document", "token")
+"""What the address holds about one run and means nothing in another."""
+RECENT_JOBS = 200
+
+_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
+
+
+def runs_folder() -> Path:
+    """Where runs and jobs live."""
+    return Path(os.environ.get("WHENCE_RUNS", REPOSITORY / "runs")).resolve()
+
+
+def runs() -> dict[str, Path]:
+    """Readable name of each finished run -> its folder; the one shown first comes first."""
+    folder = runs_folder()
+    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    named = os.environ.get("WHENCE_RUN")
+    first = [path for path in (folder / named, Path(named)) if path.is_dir()][:1] if named else []
+    newest = sorted(found, key=_changed, reverse=True)
+    labels: dict[str, Path] = {}
+    for path in dict.fromkeys(path.resolve() for path in first + newest):
+        name = _readable_name(str(path), _changed(path))
+        if name:
+            labels[name if name not in labels else f"{name} ({path.name})"] = path
+    return labels
+
+
+def use_run(path: Path | None) -> None:
+    """Make a run the one that every page of this session shows."""
+    st.session_state["_run_path"] = path
+
+
+def run_in_use() -> Run | None:
+    """The run the pages show; None without one."""
+    path = st.session_state.get("_run_path")
+    return None if path is None else _open(str(path), _changed(path))
+
+
+def forget_choices() -> None:
+    """Drop from the address what belongs to another run."""
+    for name in CHOICES:
+        st.query_params.pop(name, None)
+
+
+def _changed(path: Path) -> float:
+    manifest = path / "manifest.json"
+    return manifest.stat().st_mtime if manifest.is_file() else 0.0
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _readable_name(path: str, changed: float) -> str:
+    """Name of a finished run; empty for any other folder. ``changed`` only keeps the cache true."""
+    try:
+        return Run(path).name if is_run(Path(path)) else ""
+    except WhenceError:
+        return ""
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open(path: str, changed: float) -> Run:
+    return Run(path)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A completion under study, as the address and the pages name it.
+
+    Attributes:
+        query: Its number.
+        id: Its id, for the address.
+        label: Its title, made unique.
+        kind: Its kind.
+        prompt: Text before it.
+        text: The completion.
+        contrast: The completion it is compared with; else empty.
+        log_prob: Log-probability the model gives it, nats.
+    """
+
+    query: int
+    id: str
+    label: str
+    kind: str
+    prompt: str
+    text: str
+    contrast: str
+    log_prob: float
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+def completions(run: Run) -> list[Completion]:
+    """The completions under study of a run, in order."""
+    seen: dict[str, int] = {}
+    found = []
+    for row in run.queries.itertuples():
+        title = " ".join(str(row.title).split()) or "Untitled"
+        seen[title] = seen.get(title, 0) + 1
+        label = title if seen[title] == 1 else f"{title} ({seen[title]})"
+        found.append(
+            Completion(row.query, row.id, label, row.kind, row.prompt, row.completion, row.contrast, row.log_prob)
+        )
+    return found
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+def ranking(run: Run, query: int, tokens: tuple[int, ...] = ()) -> pd.DataFrame:
+    """Documents by influence on a completion, or on its tokens ``tokens`` (:func:`rank_documents`).
+
+    Adds ``id`` and, where the size of the training set is known, ``left_out``: the predicted
+    change of the measurement on leaving the document out.
+    """
+    table = rank_documents(run, query, tokens or None)
+    table["id"] = run.documents.set_index("document")["id"].reindex(table["document"]).to_numpy()
+    if run.training_windows:
+        table["left_out"] = -table["influence"] / run.training_windows
+    return table
+
+
+def select(table: pd.DataFrame, raised: bool, sources: Collection[str], languages: Collection[str]) -> pd.DataFrame:
+    """Documents of a ranking that raised (or lowered) the completion, the strongest first.
+
+    Args:
+        table: A :func:`ranking`.
+        raised: Those with positive influence; else those with negative.
+        sources: Sources to keep; empty for all.
+        languages: Languages to keep; empty for all.
+    """
+    table = table[table["influence"] > 0] if raised else table[table["influence"] < 0].iloc[::-1]
+    for column, wanted in (("source", sources), ("language", languages)):
+        if wanted:
+            table = table[table[column].isin(list(wanted))]
+    return table.reset_index(drop=True)
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+def document_units(run: Run, document: int) -> tuple[str, list[Unit]]:
+    """A document's text and the pieces it is shown in."""
+    text = run.text(document)
+    return text, display_units(text, run.document_tokens(document))
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_OF_RUN)
+def completion_units(run: Run, query: int, side: str = "completion") -> tuple[str, list[Unit], pd.DataFrame]:
+    """Prompt and completion as one text, its pieces, and the rows of its tokens.
+
+    Args:
+        run: The run.
+        query: Number of the query.
+        side: ``completion``, or ``contrast`` for what it is compared with.
+
+    Returns:
+        The text; its units, whose ``tokens`` are places in the completion; the token rows.
+    """
+    row = run.queries.set_index("query").loc[query]
+    rows = run.tokens_of_query(query)
+    rows = rows[rows["side"] == side].reset_index(drop=True)
+    tokens = Tokens(*(rows[name].to_numpy(dtype="int32") for name in ("token_id", "start", "end")))
+    text = row["prompt"] + row[side]
+    places = rows["token"].tolist()
+    units = [
+        Unit(unit.start, unit.end, tuple(places[token] for token in unit.tokens))
+        for unit in display_units(text, tokens)
+    ]
+    return text, units, rows
+
+
+def sample_is_there() -> bool:
+    """Whether the embedded sample can be computed."""
+    return (REPOSITORY / SAMPLE_CONFIG).is_file()
+
+
+def submit_sample() -> Job:
+    """Ask for the run of the embedded sample."""
+    return _submit("run", {"config": SAMPLE_CONFIG}, "Compute the sample")
+
+
+def submit_tokens(run: Run, query: int, document: int, kind: str, title: str) -> Job:
+    """Ask for token influences that are not stored."""
+    return _submit("tokens", _token_arguments(run, query, document, kind), f"Tokens of {title}")
+
+
+def submit_again(job: Job) -> Job:
+    """Ask for a job that failed or was cancelled once more."""
+    return _submit(job.kind, job.arguments, job.title)
+
+
+def token_job(run: Run, query: int, document: int, kind: str) -> Job | None:
+    """The last request for these token influences; None if there was none."""
+    arguments = _token_arguments(run, query, document, kind)
+    return next((job for job in recent_jobs(RECENT_JOBS) if (job.kind, job.arguments) == ("tokens", arguments)), None)
+
+
+def run_job() -> Job | None:
+    """The last request for a whole run; None if there was none."""
+    return next((job for job in recent_jobs(RECENT_JOBS) if job.kind == "run"), None)
+
+
+def recent_jobs(limit: int = 10) -> Sequence[Job]:
+    """The jobs asked for last, newest first."""
+    folder = runs_folder()
+    return _table(str(folder)).recent(limit) if (folder / "jobs.sqlite").exists() else []
+
+
+def keep_working() -> None:
+    """Make sure that somebody does the waiting jobs."""
+    ensure_worker(runs_folder())
+
+
+def cancel(job: Job, at_once: bool = False) -> None:
+    """Cancel a job; ``at_once`` stops the worker if the job does not react."""
+    if at_once:
+        force_cancel(runs_folder(), job.id)
+    else:
+        _table(str(runs_folder())).cancel(job.id)
+
+
+def job_log(job: Job) -> str:
+    """What a job noted so far."""
+    return _table(str(runs_folder())).log(job.id)
+
+
+def _token_arguments(run: Run, query: int, document: int, kind: str) -> dict[str, Any]:
+    return {"run": str(run.path.resolve()), "query": query, "document": document, "kind": kind}
+
+
+def _submit(kind: str, arguments: dict[str, Any], title: str) -> Job:
+    job = _table(str(runs_folder())).submit(kind, arguments, title)
+    keep_working()
+    return job
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _table(folder: str) -> JobTable:
+    return JobTable(Path(folder))
+
+
+def provenance(run: Run, completion: Completion) -> dict[str, str | float]:
+    """What every downloaded row says about where it comes from."""
+    return {
+        "run": run.name,
+        "model": run.model_name,
+        "completion_under_study": completion.label,
+        "prompt": completion.prompt,
+        "completion": completion.text,
+        "measurement": run.measurement,
+        "influence_unit": f"{run.unit} per unit of weight",
+        "damping_factor": run.query["settings"]["damping_factor"],
+        "computed": run.score.get("finished", ""),
+    }

@@ -1,0 +1,128 @@
+"""What this is, the run in use, and where to go."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.components import text
+from dashboard.components.job_panel import STATES, job_panel
+
+EXAMPLES = 3
+RECENT = 10
+WHAT = (
+    "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "
+    "It computes influence functions: how much each document's weight in training raised or lowered a completion. "
+    "Choose a completion, read the documents behind it, and look inside each one token by token."
+)
+
+
+def main() -> None:
+    """Draw the page."""
+    st.title("Whence", anchor=False)
+    st.markdown(WHAT, width=760)
+    run = data.run_in_use()
+    job = data.run_job()
+    if run is None:
+        _start(job)
+    elif job is not None and job.state != "done":
+        job_panel(data.run_job, key="run_job")
+    if run is not None:
+        _where_to_go(run)
+        _facts(run)
+    _jobs()
+
+
+def _start(job: data.Job | None) -> None:
+    """What to do without a run."""
+    if job is not None and job.state != "done":
+        job_panel(data.run_job, key="run_job")
+        return
+    with st.container(border=True):
+        st.markdown("##### There is no run to look at yet")
+        if data.sample_is_there():
+            st.markdown(
+                "Compute the embedded sample: a small model, a small corpus and a set of completions. It takes some "
+                "minutes and can be cancelled."
+            )
+            st.button("Compute the sample", type="primary", icon=":material/play_arrow:", on_click=data.submit_sample)
+            st.caption("Or from a terminal:")
+        else:
+            st.markdown("Compute one from a terminal:")
+        st.code(data.SAMPLE_COMMAND, language="bash")
+
+
+def _where_to_go(run: data.Run) -> None:
+    with st.container(border=True):
+        st.page_link("views/influence.py", label="**Influence**", icon=":material/alt_route:", query_params=_address())
+        st.markdown("Which documents made the model say this? Ranked documents, and the tokens inside them.")
+        st.caption("For example")
+        with st.container(horizontal=True):
+            for completion in data.completions(run)[:EXAMPLES]:
+                st.page_link(
+                    "views/influence.py",
+                    label=text.escape(completion.label, 60),
+                    query_params=_address() | {"query": completion.id},
+                )
+
+
+def _address() -> dict[str, str]:
+    """What a link must carry so that it shows the same run."""
+    name = st.session_state.get("run")
+    return {"run": name} if name and name != next(iter(data.runs())) else {}
+
+
+def _facts(run: data.Run) -> None:
+    """The run in use at a glance."""
+    corpus, tracked = run.fit["corpus"], run.fit["tracked"]
+    with st.container(border=True):
+        st.markdown(f"##### Run in use: {text.escape(run.name)}")
+        with st.container(horizontal=True):
+            st.metric("Documents", f"{corpus['documents']:,}")
+            st.metric("Tokens", f"{corpus['tokens']:,}")
+            st.metric("Completions", f"{len(run.queries):,}")
+            st.metric(
+                "Parameters tracked", f"{tracked['share']:.0%}", help="Influence is computed through these parameters only."
+            )
+        steps = (run.fit, run.query, run.score)
+        st.table(
+            {
+                "Model": f"{text.escape(run.model_name)}, {tracked['parameters']:,} parameters",
+                "Corpus": text.escape(corpus["path"].replace("\\", "/").rsplit("/", 1)[-1]),
+                "Sources": text.listed(run.documents["source"].value_counts().to_dict()),
+                "Languages": text.listed(
+                    {text.language(code): n for code, n in run.documents["language"].value_counts().items()}
+                ),
+                "What is measured": f"{text.MEASUREMENTS[run.measurement]}, in {run.unit}",
+                "Damping": f"{run.query['settings']['damping_factor']:g} × the mean curvature of each layer",
+                "Computed": text.date(run.score.get("finished", "")),
+                "Time taken": text.duration(sum(step["seconds"] for step in steps)),
+            },
+            border="horizontal",
+            alt="The run in use",
+        )
+
+
+def _jobs() -> None:
+    jobs = data.recent_jobs(RECENT)
+    if not jobs:
+        return
+    st.markdown("##### Recent jobs")
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Job": [text.plain(job.title) for job in jobs],
+                "State": [STATES[job.state] for job in jobs],
+                "Asked for": [text.ago(job.created) for job in jobs],
+                "Took": [
+                    text.duration((job.finished or time.time()) - job.started) if job.started else "" for job in jobs
+                ],
+            }
+        ),
+        hide_index=True,
+        alt="Jobs asked for last, newest first",
+    )
+
+
+main()

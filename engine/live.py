@@ -1,0 +1,95 @@
+"""Questions answered while the user waits: what needs the model of a finished run."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.directions import read_directions
+from engine.ekfac import LayerFactors
+from engine.factors import load_fitted, read_factors, run_cutting
+from engine.model import LanguageModel
+from engine.progress import Progress, SilentProgress
+from engine.run import TOKEN_KINDS, Run, TokenInfluence
+from engine.store import write_table
+from engine.token_pass import Scorer, token_table
+from engine.windows import document_windows, positions
+
+if TYPE_CHECKING:
+    from engine.worker import WorkerContext
+
+
+@dataclass
+class LoadedRun:
+    """A finished run with its model and factors in memory."""
+
+    run: Run
+    model: LanguageModel
+    layers: list
+
+    @cached_property
+    def factors(self) -> dict[str, LayerFactors]:
+        return read_factors(self.run.folder, str(self.model.device))
+
+
+def load_run(path: str | Path) -> LoadedRun:
+    """Open a run and load the model it was made with.
+
+    Raises:
+        RunError: If a step is not finished or the model is another one.
+    """
+    run = Run(path)
+    return LoadedRun(run, *load_fitted(run.folder))
+
+
+def token_influence(
+    run: str | Path | LoadedRun,
+    query: int,
+    document: int,
+    kind: str = "position",
+    progress: Progress | None = None,
+) -> TokenInfluence:
+    """Token influences of any document on a completion, computed and kept if they are not stored.
+
+    Args:
+        run: Folder of a finished run, or the loaded run.
+        query: Number of the query.
+        document: Number of the document.
+        kind: ``position`` or ``prediction``.
+        progress: Where progress is reported.
+
+    Raises:
+        RunError: If the run is not finished, or has no such query or document.
+    """
+    progress = progress or SilentProgress()
+    reader = run.run if isinstance(run, LoadedRun) else Run(run)
+    stored = reader.token_influence(query, document, kind)
+    if stored is not None:
+        return stored
+    length = len(reader.document_tokens(document))
+    loaded = run if isinstance(run, LoadedRun) else load_run(run)
+    cutting = run_cutting(reader.folder)
+    windows = document_windows(reader.folder, document, cutting)
+    counts = reader.query_tokens.groupby("query").size().tolist()
+    device = str(loaded.model.device)
+    directions = read_directions(reader.folder, [query], counts, loaded.factors, device)
+    batch_tokens = reader.score["settings"]["batch_tokens"]
+    scorer = Scorer(loaded.model, loaded.layers, directions, {query: 0}, batch_tokens)
+    compute = dict(zip(TOKEN_KINDS, (scorer.position, scorer.prediction), strict=True))[kind]
+    repeats = counts[query] if kind == "prediction" else 1
+    progress.start("Token influence", repeats * sum(len(window) for window in windows))
+    found = compute({document: [query]}, windows, {document: positions(cutting, length)}, progress)
+    write_table(token_table(found), reader.folder.on_demand(kind, query, document))
+    progress.finish()
+    result = reader.token_influence(query, document, kind)
+    assert result is not None
+    return result
+
+
+def tokens(context: "WorkerContext", arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Job: :func:`token_influence` with the model kept in the worker."""
+    path = Path(arguments["run"])
+    manifest = (path / "manifest.json").stat().st_mtime_ns
+    loaded = context.cached((str(path), manifest), lambda: load_run(path))
+    token_influence(loaded, arguments["query"], arguments["document"], arguments["kind"], progress)
+    return {}

@@ -1,0 +1,106 @@
+"""All three steps from one TOML file, or from the embedded sample."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
+from engine.errors import WhenceError
+from engine.progress import Progress
+from engine.settings import FitSettings, QuerySettings, ScoreSettings
+from engine.store import STEPS, RunFolder, repository_folder
+
+SAMPLE = "sample_data/sample.toml"
+INPUTS = ("run", "model", "corpus", "queries")
+SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a TOML file asks for."""
+
+    run: str
+    model: str
+    corpus: str
+    queries: str
+    fit: FitSettings
+    query: QuerySettings
+    score: ScoreSettings
+
+
+def read_config(file: str | Path) -> RunConfig:
+    """Read a TOML file; ``sample`` names the embedded sample's.
+
+    Paths are taken from the folder the program runs in, those of the embedded sample from
+    the repository.
+
+    Raises:
+        WhenceError: If the file is missing, not TOML, or holds an unknown or missing setting.
+    """
+    path = repository_folder() / SAMPLE if str(file) == "sample" else Path(file)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WhenceError(
+            f"{file} cannot be read as a TOML file ({error}) -- there is nothing to run -- mend it."
+        ) from None
+    unknown = content.keys() - {*INPUTS, *SETTINGS}
+    missing = set(INPUTS) - content.keys()
+    if unknown or missing:
+        wrong = f"has unknown entries {sorted(unknown)}" if unknown else f"lacks {sorted(missing)}"
+        raise WhenceError(f"{file} {wrong} -- a run needs {', '.join(INPUTS)} and may have [fit], [query], [score].")
+    if path.resolve() == (repository_folder() / SAMPLE).resolve():
+        content |= {name: str(repository_folder() / content[name]) for name in INPUTS}
+    settings = {step: make(**_known(step, make, content.get(step, {}), file)) for step, make in SETTINGS.items()}
+    return RunConfig(**{name: content[name] for name in INPUTS}, **settings)  # type: ignore[arg-type]
+
+
+def _known(step: str, make: type, given: dict[str, Any], file: str | Path) -> dict[str, Any]:
+    names = [field.name for field in fields(make)]
+    unknown = given.keys() - set(names)
+    if unknown:
+        raise WhenceError(f"{file}: [{step}] has no setting {sorted(unknown)} -- it has {', '.join(names)}.")
+    return given
+
+
+def run_config(file: str | Path, progress: Progress) -> dict[str, Any]:
+    """Compute all three steps of a TOML file; finished steps are not computed again.
+
+    Returns:
+        ``{"run": folder}``.
+
+    Raises:
+        WhenceError: If an input cannot be used, or the run holds results of other inputs.
+    """
+    config = read_config(file)
+    if not is_computed(config):
+        compute(config, progress)
+    return {"run": config.run}
+
+
+def is_computed(config: RunConfig) -> bool:
+    """Whether the run is finished with these settings, corpus and queries; the model is not loaded for it."""
+    folder = RunFolder(Path(config.run))
+    if not all(folder.is_finished(step) for step in STEPS):
+        return False
+    steps = folder.manifest()["steps"]
+    return (
+        all(steps[step]["settings"] == asdict(getattr(config, step)) for step in STEPS)
+        and steps["fit"]["inputs"]["model"] == config.model
+        and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus))
+        and steps["query"]["inputs"]["queries_hash"] == queries_hash(read_queries(config.queries))
+    )
+
+
+def compute(config: RunConfig, progress: Progress) -> None:
+    """The three steps with one loaded model."""
+    from engine.factors import fit  # imported here, since they take seconds to import
+    from engine.model import load_model
+    from engine.queries import query
+    from engine.scores import score
+
+    model = load_model(config.model, config.fit.device, config.fit.dtype, config.fit.context)
+    fit(config.run, model, config.corpus, config.fit, progress)
+    query(config.run, config.queries, config.query, progress, model)
+    score(config.run, config.score, progress, model)

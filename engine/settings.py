@@ -1,0 +1,99 @@
+"""Settings of the three steps, checked when made; each is kept whole in the run's manifest (no torch)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import WhenceError
+
+UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
+"""The measurements and their units; a margin is a difference of log-odds, so it is in nats too."""
+
+
+def _at_least(settings: Any, **least: float) -> None:
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < bound:
+            raise WhenceError(f"{name} is {value} -- it must be at least {bound}.")
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of the fit step.
+
+    Attributes:
+        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
+        fit_documents: Documents to fit the factors on, drawn at random; None for all.
+        seed: Seed of the label sampling and of the draw of documents.
+        context: Longest window in tokens; None for the model's own, at most 512.
+        overlap: Tokens that a later window of a document repeats as context; None for an eighth of a window.
+        training_windows: Windows of the model's whole training set, ``"corpus"`` if the corpus is all
+            of it, None if unknown: then no change on leaving a document out is predicted.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+        device: ``cpu``, ``cuda``, ...
+        dtype: ``float32``, ``bfloat16`` or ``float64``.
+    """
+
+    layers: str = "mlp"
+    fit_documents: int | None = None
+    seed: int = 0
+    context: int | None = None
+    overlap: int | None = None
+    training_windows: int | str | None = None
+    batch_tokens: int = 2048
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
+        known = self.training_windows
+        if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
+            raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """Settings of the query step.
+
+    Attributes:
+        measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+    """
+
+    measurement: str = "log_prob"
+    damping_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.measurement not in UNITS:
+            raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
+        if not self.damping_factor > 0:
+            raise WhenceError(
+                f"damping_factor is {self.damping_factor} -- directions the corpus never used would be "
+                "divided by zero -- use a positive number; the usual one is 0.1."
+            )
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """Settings of the score step.
+
+    Attributes:
+        keep_tokens: Documents at each end of a completion's ranking whose position influences
+            are kept; None keeps all.
+        keep_prediction: Documents at each end whose prediction influences are kept.
+        prefilter: Score only the TF-IDF candidates of the queries, not the whole corpus.
+        rank_error: Bound on the relative error of low-rank directions.
+        memory_gb: Memory for directions multiplied out, which makes the bulk pass quicker.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+    """
+
+    keep_tokens: int | None = 100
+    keep_prediction: int = 10
+    prefilter: bool = False
+    rank_error: float = 0.05
+    memory_gb: float = 4.0
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
+        if not 0 < self.rank_error < 1:
+            raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
