@@ -9,14 +9,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.analysis.ranking import Headline, headline, rank_documents
+from engine.analysis.document_tokens import START_PLACE, token_table, unit_influence
+from engine.analysis.ranking import headline, rank_documents
 from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
 from engine.errors import WhenceError
 from engine.jobs import REPOSITORY, Job, JobTable, ensure_worker, force_cancel
 from engine.run import Run, TokenInfluence, is_run
 
-__all__ = ["Headline", "Job", "Run", "TokenInfluence", "Unit", "WhenceError", "headline"]
+__all__ = ["START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "token_table", "unit_influence"]
 
 SAMPLE_CONFIG = "sample_data/sample.toml"
 SAMPLE_COMMAND = "python -m engine run sample"
@@ -183,6 +184,11 @@ def completion_units(run: Run, query: int, side: str = "completion") -> tuple[st
         for unit in display_units(text, tokens)
     ]
     return text, units, rows
+
+
+def sides(run: Run) -> tuple[str, ...]:
+    """What completion tokens belong to: the completion and, where it is measured, its alternative."""
+    return ("completion", "contrast") if run.measurement == "contrast" else ("completion",)
 
 
 def sample_is_there() -> bool:

@@ -5,7 +5,7 @@ gradient are all that influence needs; no weight gradient is ever computed. The 
 begins at the first tracked layer's output, so the backward pass stops there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -46,7 +46,7 @@ def capture(layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
     """Record the tracked layers during one forward pass inside the block."""
     tape = Tape(layers)
 
-    def hook(name: str):  # noqa: ANN202 - the type of a torch hook says nothing
+    def hook(name: str) -> Callable[..., None]:
         def record(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             if name in tape.outputs:
                 raise ModelError(
@@ -92,7 +92,7 @@ def directional_log_probs(
         ``[b, t]``, zero where there is no loss.
     """
 
-    def hook(layer: TrackedLayer):  # noqa: ANN202
+    def hook(layer: TrackedLayer) -> Callable[..., Tensor]:
         def perturb(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             activation = with_ones(forward_ad.unpack_dual(args[0]).primal, layer.has_bias)
             primal, tangent = forward_ad.unpack_dual(output)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,34 +21,55 @@ OVERHEAD = {"fit": 1.6, "score": 1.8}
 """Time of a pass over that of a bare forward and backward pass; measured on the sample."""
 
 
+BYTES_PER_LOGIT = 24
+"""Logits and their gradient in float32, probabilities and their sums in float64."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step is about to do.
+
+    Attributes:
+        step: ``fit`` or ``score``.
+        tokens: Tokens of one pass.
+        batch_tokens: Tokens per batch.
+        held_bytes: Memory it holds throughout: factors, directions.
+        disk_bytes: What it writes.
+    """
+
+    step: str
+    tokens: int
+    batch_tokens: int
+    held_bytes: int
+    disk_bytes: int
+
+
+def factor_bytes(layers: Sequence[TrackedLayer]) -> int:
+    """Bytes of the factors of these layers in float32."""
+    return 4 * sum(layer.parameters + layer.inputs**2 + layer.outputs**2 for layer in layers)
+
+
 def announce(
-    progress: Progress,
-    step: str,
-    model: LanguageModel,
-    layers: Sequence[TrackedLayer],
-    tokens: int,
-    folder: Path,
-    disk_bytes: int | None = None,
-    memory_bytes: int = 0,
+    progress: Progress, work: Work, model: LanguageModel, layers: Sequence[TrackedLayer], folder: Path
 ) -> None:
     """Tell the user what a step will take, from one timed forward and backward pass.
 
     Raises:
         RunError: If the disk has less room than the step needs.
     """
-    seconds = tokens * seconds_per_token(model, layers) * PASSES[step] * OVERHEAD[step]
-    factors = 8 * sum(layer.parameters + layer.inputs**2 + layer.outputs**2 for layer in layers)
-    memory = memory_bytes or 2 * factors
-    disk = disk_bytes or factors
+    seconds = work.tokens * seconds_per_token(model, layers) * PASSES[work.step] * OVERHEAD[work.step]
+    vocabulary = model.network.get_output_embeddings().weight.shape[0]
+    per_token = BYTES_PER_LOGIT * vocabulary + 4 * 3 * sum(layer.inputs + layer.outputs for layer in layers)
+    memory = work.held_bytes + work.batch_tokens * per_token
     progress.note(
-        f"Estimate for {step}: {tokens:,} tokens, about {format_seconds(seconds)}, "
-        f"{format_bytes(memory)} memory beyond the model, {format_bytes(disk)} on disk."
+        f"Estimate for {work.step}: {work.tokens:,} tokens, about {format_seconds(seconds)}, "
+        f"{format_bytes(memory)} memory beyond the model, {format_bytes(work.disk_bytes)} on disk."
     )
     free = free_disk(folder)
-    if free < disk:
+    if free < work.disk_bytes:
         raise RunError(
-            f"{folder} has {format_bytes(free)} free, the {step} step writes about {format_bytes(disk)} -- it "
-            "would stop half way -- make room or choose another --run folder."
+            f"{folder} has {format_bytes(free)} free, the {work.step} step writes about "
+            f"{format_bytes(work.disk_bytes)} -- it would stop half way -- make room or choose another --run folder."
         )
 
 

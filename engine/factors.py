@@ -19,7 +19,7 @@ from engine.batching import Batch, batches
 from engine.capture import capture, run_network
 from engine.corpus import corpus_hash, read_corpus
 from engine.errors import RunError, WhenceError
-from engine.estimate import announce
+from engine.estimate import Work, announce, factor_bytes
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
@@ -158,10 +158,12 @@ class _Fit:
         self.shards = shard_numbers(corpus["documents"])
         self.total = sum(len(window) for shard in self.shards for window in self._windows(shard))
         if not stage.is_file() and not self.folder.factors.is_file():
-            announce(self.progress, "fit", self.model, self.layers, self.total, self.folder.path)
+            size = factor_bytes(self.layers)  # held as float64 sums beside the finished ones
+            work = Work("fit", self.total, self.settings.batch_tokens, 4 * size, 2 * size)
+            announce(self.progress, work, self.model, self.layers, self.folder.path)
             sums = self._pass("Fitting covariances", "covariance", self._add_covariances)
             vectors = {
-                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.network.dtype)
+                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.dtype)
                 for name, total in sums.items()
                 if name != "count"
             }
@@ -170,9 +172,7 @@ class _Fit:
             self.vectors = read_tensors(stage, device=str(self.model.device))
             sums = self._pass("Correcting eigenvalues", "correction", self._add_corrections)
             lam = {
-                name: (total / sums["count"]).to(self.model.network.dtype)
-                for name, total in sums.items()
-                if name != "count"
+                name: (total / sums["count"]).to(self.model.dtype) for name, total in sums.items() if name != "count"
             }
             write_tensors(self.vectors | lam, self.folder.factors)
         for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
@@ -185,14 +185,11 @@ class _Fit:
         """Add up all batches; the sums are saved between shards every now and then."""
         checkpoint = self.folder.factors.with_name(f"{name}.checkpoint.safetensors")
         sums: Sums = read_tensors(checkpoint) if checkpoint.is_file() else {"done": torch.zeros((), dtype=torch.int64)}
-        self.progress.start(title, self.total)
+        done = sum(len(window) for shard in self.shards[: int(sums["done"])] for window in self._windows(shard))
+        self.progress.start(title, self.total - done)
         saved = time.monotonic()
-        for shard in self.shards:
-            windows = self._windows(shard)
-            if shard < int(sums["done"]):
-                self.progress.advance(sum(len(window) for window in windows))
-                continue
-            for batch in batches(windows, self.settings.batch_tokens, self.model.device):
+        for shard in self.shards[int(sums["done"]) :]:
+            for batch in batches(self._windows(shard), self.settings.batch_tokens, self.model.device):
                 add(sums, batch)
                 self.progress.advance(batch.tokens)
             sums["done"] = torch.tensor(shard + 1)

@@ -64,7 +64,7 @@ class LanguageModel:
     """
 
     name: str
-    network: nn.Module
+    network: Any
     tokenizer: Any
     context: int
     hash: str
@@ -77,6 +77,10 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
 
     @property
     def parameters(self) -> int:
@@ -119,7 +123,7 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
     return prepare(name, network.to(device), tokenizer, _context(name, config, context))
 
 
-def prepare(name: str, network: nn.Module, tokenizer: Any, context: int) -> LanguageModel:
+def prepare(name: str, network: Any, tokenizer: Any, context: int) -> LanguageModel:
     """A :class:`LanguageModel` of a network already in memory; freezes its parameters.
 
     Raises:
@@ -144,7 +148,7 @@ def _context(name: str, config: Any, asked: int | None) -> int:
     return asked
 
 
-def _hash(network: nn.Module, tokenizer: Any) -> str:
+def _hash(network: Any, tokenizer: Any) -> str:
     config = {k: v for k, v in network.config.to_diff_dict().items() if k not in UNHASHED_SETTINGS}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(network.state_dict().items()):

@@ -144,18 +144,18 @@ def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, 
             SideGradient({name: a[0] for name, (a, _) in grads.items()}, {name: g for name, (_, g) in grads.items()})
         )
         hidden_mean = hidden.detach()[0].mean(0) if hidden_mean is None else hidden_mean
-        for k in range(count):
-            rows.append(
-                {
-                    "side": side,
-                    "token_id": int(sequence.tokens.ids[k]),
-                    "start": int(sequence.tokens.starts[k]),
-                    "end": int(sequence.tokens.ends[k]),
-                    "straddles": sequence.straddles and k == 0,
-                    "value": sign * float(values[k]),
-                    "log_prob": float(log_probs[k]),
-                }
-            )
+        rows += [
+            {
+                "side": side,
+                "token_id": int(sequence.tokens.ids[k]),
+                "start": int(sequence.tokens.starts[k]),
+                "end": int(sequence.tokens.ends[k]),
+                "straddles": sequence.straddles and k == 0,
+                "value": sign * float(values[k]),
+                "log_prob": float(log_probs[k]),
+            }
+            for k in range(count)
+        ]
     assert hidden_mean is not None
     return QueryResult(sides, rows, hidden_mean)
 

@@ -179,6 +179,17 @@ class Run:
         values = np.asarray(found[1], dtype=np.float32).reshape(len(self._known_tokens(query)), found[0])
         return TokenInfluence(kind, values, self.has_start)
 
+    def documents_with_tokens(self, query: int, kind: str = "position") -> list[int]:
+        """Documents whose token influences on a completion are stored, in order."""
+        if kind not in TOKEN_KINDS:
+            raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
+        folder = self.path / "score" / TABLE_OF_KIND[kind]
+        rows = duckdb.execute(
+            "SELECT document FROM read_parquet($source) WHERE query = $query ORDER BY document",
+            {"source": str(folder / "*.parquet"), "query": query},
+        ).fetchall()
+        return [row[0] for row in rows]
+
     def find_query(self, name: str) -> int:
         """Number of the query with this id or title.
 

@@ -22,7 +22,7 @@ from engine.directions import Directions, choose_directions, multiply_out, read_
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.errors import RunError
-from engine.estimate import announce
+from engine.estimate import Work, announce
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
@@ -30,7 +30,7 @@ from engine.queries import read_query_gradients
 from engine.settings import ScoreSettings
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import write_tensors
-from engine.token_pass import TOKENS_SCHEMA, Scorer, token_table
+from engine.token_pass import Scorer, TokenCompute, token_table
 from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
 
 RECALL_AT = (10, 100)
@@ -158,16 +158,18 @@ class _Score:
         members = {shard: self._members(shard, only) for shard in self.shards}
         work = {shard: sum(self.positions[document] for document in members[shard]) for shard in self.shards}
         pairs = sum(self.tokens) * min(self.corpus["documents"], 2 * (self.settings.keep_tokens or 10**9))
+        held = sum(rows.numel() * rows.element_size() for rows in directions.full.values())
+        disk = 4 * (len(self.positions) * directions.rows + pairs * int(np.mean(self.positions)))
+        tokens = sum(work[shard] for shard in todo)
         announce(
-            self.progress, "score", self.model, self.layers, sum(work[shard] for shard in todo), self.folder.path,
-            disk_bytes=4 * (len(self.positions) * directions.rows + pairs * int(np.mean(self.positions))),
-            memory_bytes=4 * directions.rows * sum(layer.parameters for layer in self.layers if layer.name in directions.full),
-        )  # fmt: skip
-        self.progress.start("Scoring documents", sum(work.values()))
-        for shard in self.shards:
-            if shard not in todo:
-                self.progress.advance(work[shard])
-                continue
+            self.progress,
+            Work("score", tokens, self.settings.batch_tokens, held, disk),
+            self.model,
+            self.layers,
+            self.folder.path,
+        )
+        self.progress.start("Scoring documents", tokens)
+        for shard in todo:
             windows = shard_windows(self.folder, shard, self.cutting, only)
             scores = score_documents(
                 self.model, self.layers, directions, members[shard], windows, self.settings.batch_tokens, self.progress
@@ -185,7 +187,7 @@ class _Score:
         if not torch.isfinite(rows).all():
             raise RunError(
                 f"{self.folder.path}: an influence came out as NaN or infinity -- the model overflows in "
-                f"{self.model.network.dtype} -- fit a new run with --dtype float32."
+                f"{self.model.dtype} -- fit a new run with --dtype float32."
             )
 
     def _influences(self) -> np.ndarray:
@@ -210,20 +212,16 @@ class _Score:
                 wanted.setdefault(document, []).append(number)
         return wanted
 
-    def _token_pass(self, table: str, title: str, compute, wanted: Mapping[int, Sequence[int]]) -> None:  # noqa: ANN001
+    def _token_pass(self, table: str, title: str, compute: TokenCompute, wanted: Mapping[int, Sequence[int]]) -> None:
         """One shard file per shard of documents."""
-        repeats = (lambda queries: 1) if table == "tokens" else (lambda queries: sum(self.tokens[n] for n in queries))
-        members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in self.shards}
-        work = {s: sum(self.positions[d] * repeats(wanted[d]) for d in members[s]) for s in self.shards}
-        self.progress.start(title, sum(work.values()))
-        for shard in self.shards:
-            path = self.folder.shard(table, shard)
-            if path.is_file():
-                self.progress.advance(work[shard])
-                continue
+        todo = [shard for shard in self.shards if not self.folder.shard(table, shard).is_file()]
+        members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in todo}
+        passes = {d: sum(self.tokens[q] for q in wanted[d]) if table == "prediction" else 1 for d in wanted}
+        self.progress.start(title, sum(self.positions[d] * passes[d] for shard in todo for d in members[shard]))
+        for shard in todo:
             windows = shard_windows(self.folder, shard, self.cutting, set(members[shard]))
             here = {document: wanted[document] for document in members[shard]}
             lengths = {document: self.positions[document] for document in members[shard]}
-            found = token_table(compute(here, windows, lengths, self.progress)) if here else TOKENS_SCHEMA.empty_table()
-            write_table(found, path)
+            found = token_table(compute(here, windows, lengths, self.progress))
+            write_table(found, self.folder.shard(table, shard))
         self.progress.finish()

@@ -1,6 +1,6 @@
 """Influence per training token: position influence in bulk, prediction influence by forward mode."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ TOKENS_SCHEMA = pa.schema(
         ("influence", pa.list_(pa.float32())),
     ]
 )
+Found = Iterator[tuple[int, int, np.ndarray]]
+TokenCompute = Callable[[Mapping[int, Sequence[int]], list[Window], Mapping[int, int], Progress], Found]
 DIRECTION_NUMBERS = 1 << 27
 """Most numbers of the directions that move at once in a forward-mode pass."""
 
@@ -51,7 +53,7 @@ class Scorer:
         windows: list[Window],
         positions: Mapping[int, int],
         progress: Progress,
-    ) -> Iterator[tuple[int, int, np.ndarray]]:
+    ) -> Found:
         """Position influence of (query, document) pairs: ``(query, document, [c, positions])``.
 
         Args:
@@ -88,7 +90,7 @@ class Scorer:
         windows: list[Window],
         positions: Mapping[int, int],
         progress: Progress,
-    ) -> Iterator[tuple[int, int, np.ndarray]]:
+    ) -> Found:
         """Prediction influence of (query, document) pairs, as :meth:`position`.
 
         The value at a position is that of the loss term which predicts the token there;
@@ -143,7 +145,7 @@ def _groups(
         yield held
 
 
-def token_table(found: Iterator[tuple[int, int, np.ndarray]]) -> pa.Table:
+def token_table(found: Found) -> pa.Table:
     """Token influences as a table; the matrix (completion token x position) is flattened row by row."""
     rows = [
         {

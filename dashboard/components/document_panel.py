@@ -11,7 +11,7 @@ from dashboard.components import text, url
 from dashboard.components.downloads import download
 from dashboard.components.heat_map import heat_map
 from dashboard.components.job_panel import job_panel
-from dashboard.components.token_strip import START, Piece, token_strip
+from dashboard.components.token_strip import Piece, token_strip
 
 KINDS = {"By position": "position", "By prediction": "prediction"}
 EXPLANATIONS = {
@@ -22,6 +22,7 @@ EXPLANATIONS = {
 }
 MAX_PIECES = 100_000
 TABLE_ROWS = 200
+TABLE_PX = 560
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,28 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
 
 def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence) -> None:
     body, units = data.document_units(choice.run, int(document["document"]))
-    summed = influence.influence[choice.rows].sum(0)
-    pieces = _pieces(body, units, influence, summed)
+    by_row = data.unit_influence(influence, units)
+    summed = by_row[choice.rows].sum(0)
+    pieces = _pieces(body, units, influence, choice.rows, summed)
+    table = data.token_table(body, units, summed)
     name = f"{choice.completion.query}_{int(document['document'])}_{influence.kind}"
-    left, right = st.columns([0.64, 0.36], gap="medium")
+    left, right = st.columns([0.66, 0.34], gap="medium")
     with left:
         token_strip(
             pieces[:MAX_PIECES],
             key=f"strip_{name}",
             label="The document's text with the influence of each token",
             unit=choice.unit,
-            selected=_picked(pieces),
-            on_choose=_pick,
+            selected=_picked(units),
+            on_choose=lambda places: url.put("token", str(places[0]) if places else ""),
         )
         if len(pieces) > MAX_PIECES:
-            st.caption(f"The first {MAX_PIECES:,} of {len(pieces):,} pieces of the text; the table has the strongest of all.")
+            st.caption(f"The first {MAX_PIECES:,} of {len(pieces):,} pieces; the table has the strongest of all.")
     with right:
-        table = _table(pieces)
         _top(table, choice, f"top_{name}")
-    _sums(summed, influence, document, choice)
-    _picked_token(choice, pieces, units, influence)
-    st.markdown("##### Which token of the completion each training token acts on")
-    _matrix(choice, pieces, units, influence, f"map_{name}")
+    _sums(summed, document, choice)
+    _pinned(choice, body, units, by_row)
+    _matrix(choice, body, units, by_row, f"map_{name}")
     download(
         table.assign(document=document["id"], title=document["title"], token_influence=influence.kind),
         data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
@@ -125,100 +126,105 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
     )
 
 
-def _pieces(body: str, units: list[data.Unit], influence: data.TokenInfluence, summed: np.ndarray) -> list[Piece]:
-    """The document as the strip shows it; the start token comes first where it has a value."""
-    offset = int(influence.has_start)
-    pieces = [Piece("", float(summed[0]), START)] if offset and summed[0] else []
-    for unit in units:
-        values = tuple(float(summed[token + offset]) for token in unit.tokens)
-        value = sum(values) if values else None
-        place = unit.tokens[0] if unit.tokens else 0
-        pieces.append(Piece(body[unit.start : unit.end], value, place, values if len(values) > 1 else ()))
+def _pieces(
+    body: str, units: list[data.Unit], influence: data.TokenInfluence, rows: list[int], summed: np.ndarray
+) -> list[Piece]:
+    """The document as the strip shows it; the start token comes first where it has influence."""
+    of_tokens = influence.of_tokens[rows].sum(0)
+    pieces = [Piece("", float(summed[0]), data.START_PLACE)] if summed[0] else []
+    for unit, value in zip(units, summed[1:], strict=True):
+        text_of = body[unit.start : unit.end]
+        if not unit.tokens:
+            pieces.append(Piece(text_of, None))
+            continue
+        parts = tuple(of_tokens[list(unit.tokens)].tolist()) if len(unit.tokens) > 1 else ()
+        pieces.append(Piece(text_of, float(value), unit.tokens[0], parts))
     return pieces
 
 
-def _table(pieces: list[Piece]) -> pd.DataFrame:
-    """Scored pieces, the strongest first, with their share of all that raises or all that lowers."""
-    scored = [piece for piece in pieces if piece.value is not None]
-    table = pd.DataFrame(
-        {
-            "token": [text.plain(piece.text.replace("\n", "↵")) or ("start" if piece.place == START else "␣") for piece in scored],
-            "place": [piece.place + 1 for piece in scored],
-            "influence": [piece.value for piece in scored],
-        }
-    )
-    signs = np.sign(table["influence"])
-    totals = table["influence"].abs().groupby(signs).transform("sum")
-    table["share"] = (table["influence"].abs() / totals.where(totals > 0)).fillna(0.0)
-    return table.sort_values("influence", key=abs, ascending=False, kind="stable", ignore_index=True)
-
-
 def _top(table: pd.DataFrame, choice: Choice, key: str) -> None:
+    shown = table.head(TABLE_ROWS)
     st.dataframe(
-        table.head(TABLE_ROWS),
+        shown.assign(
+            text=[_name(body, place) for body, place in zip(shown["text"], shown["place"], strict=True)],
+            place=shown["place"] + 1,
+        ),
         key=key,
         hide_index=True,
-        height=560,
+        height=TABLE_PX,
+        column_order=["rank", "text", "influence", "share", "place"],
         alt="The document's tokens by strength of influence",
         column_config={
-            "token": st.column_config.TextColumn("Token"),
-            "place": st.column_config.NumberColumn("Place", help="Its number in the document; 0 is the start token."),
-            "influence": st.column_config.NumberColumn("Influence", format="%+.3g", help=choice.unit),
+            "rank": st.column_config.NumberColumn("Rank", width=50),
+            "text": st.column_config.TextColumn("Token", width=90),
+            "influence": st.column_config.NumberColumn("Influence", format="%+.3g", help=choice.unit, width=80),
             "share": st.column_config.NumberColumn(
-                "Share", format="percent", help="Of all that raises in this document, or of all that lowers."
+                "Share", format="percent", width=70, help="Of all that raises in this document, or of all that lowers."
             ),
+            "place": st.column_config.NumberColumn("Place", width=60, help="Its number in the document."),
         },
     )
+    if len(table) > TABLE_ROWS:
+        st.caption(f"The {TABLE_ROWS} strongest of {len(table):,} tokens; the download has them all.")
 
 
-def _sums(summed: np.ndarray, influence: data.TokenInfluence, document: pd.Series, choice: Choice) -> None:
-    start = " (the model's start token included)" if influence.has_start and summed[0] else ""
+def _name(body: str, place: int) -> str:
+    """A token as tables and charts name it."""
+    return "start" if place == data.START_PLACE else text.plain(body.replace("\n", "↵")) or "␣"
+
+
+def _sums(summed: np.ndarray, document: pd.Series, choice: Choice) -> None:
+    start = " (the model's start token among them)" if summed[0] else ""
     st.caption(
-        f"The tokens{start} add up to {text.number(float(summed.sum(dtype=np.float64)))}; the document's influence is "
+        f"The tokens{start} add up to {text.number(float(summed.sum()))}; the document's influence is "
         f"{text.number(document['influence'])} {choice.unit}."
     )
 
 
-def _picked(pieces: list[Piece]) -> tuple[int, ...]:
-    return url.numbers("token", {piece.place for piece in pieces if piece.value is not None})[:1]
+def _picked(units: list[data.Unit]) -> tuple[int, ...]:
+    """Place of the pinned token, if any."""
+    return url.numbers("token", {unit.tokens[0] for unit in units if unit.tokens})[:1]
 
 
-def _pick(places: list[int]) -> None:
-    url.put("token", str(places[0]) if places and places[0] >= 0 else "")
-
-
-def _picked_token(choice: Choice, pieces: list[Piece], units: list[data.Unit], influence: data.TokenInfluence) -> None:
-    """Say what a pinned training token did to each token of the completion."""
-    picked = _picked(pieces)
-    unit = next((unit for unit in units if picked and unit.tokens and unit.tokens[0] == picked[0]), None)
-    if unit is None:
-        return
-    piece = next(piece for piece in pieces if piece.place == picked[0] and piece.value is not None)
-    values = influence.of_tokens[:, list(unit.tokens)].sum(1)
-    parts = [f"“{text.escape(name)}” {text.number(float(values[rows].sum()))}" for name, rows in _completion_pieces(choice)]
-    st.markdown(
-        f"Pinned: **“{text.escape(piece.text.replace(chr(10), '↵'))}”** (token {piece.place + 1:,}), "
-        f"{text.number(piece.value or 0.0)} {choice.unit}. On each token of the completion: {' · '.join(parts)}."
-    )
+def _pinned(choice: Choice, body: str, units: list[data.Unit], by_row: np.ndarray) -> None:
+    """Say what the pinned training token did to each token of the completion."""
+    for place in _picked(units):
+        column, unit = next((i, unit) for i, unit in enumerate(units) if unit.tokens and unit.tokens[0] == place)
+        values = by_row[:, 1 + column]
+        parts = [
+            f"“{text.escape(name)}” {text.number(float(values[rows].sum()))}"
+            for name, rows in _completion_pieces(choice)
+        ]
+        st.markdown(
+            f"Pinned: **“{text.escape(_name(body[unit.start : unit.end], place))}”** (token {place + 1:,}), "
+            f"{text.number(float(values[choice.rows].sum()))} {choice.unit}. On each token of the completion: "
+            f"{' · '.join(parts)}."
+        )
 
 
 def _completion_pieces(choice: Choice) -> list[tuple[str, list[int]]]:
-    """Chosen pieces of the completion and the rows of their tokens."""
+    """Chosen pieces of the completion, and of its alternative, with the rows of their tokens."""
     found = []
-    for side in ("completion", "contrast") if choice.completion.contrast else ("completion",):
+    for side in data.sides(choice.run):
         body, units, _ = data.completion_units(choice.run, choice.completion.query, side)
-        found += [
-            (body[unit.start : unit.end], [token for token in unit.tokens if token in choice.rows])
-            for unit in units
-        ]
+        found += [(body[unit.start : unit.end], [row for row in unit.tokens if row in choice.rows]) for unit in units]
     return [(name, rows) for name, rows in found if rows]
 
 
-def _matrix(choice: Choice, pieces: list[Piece], units: list[data.Unit], influence: data.TokenInfluence, key: str) -> None:
+def _matrix(choice: Choice, body: str, units: list[data.Unit], by_row: np.ndarray, key: str) -> None:
+    st.markdown("##### Which token of the completion each training token acts on")
     rows = _completion_pieces(choice)
-    by_row = np.stack([influence.influence[tokens].sum(0) for _, tokens in rows])
-    offset = int(influence.has_start)
-    scored = [piece for piece in pieces if piece.value is not None]
-    columns = [by_row[:, 0]] if scored and scored[0].place == START else []
-    columns += [by_row[:, [token + offset for token in unit.tokens]].sum(1) for unit in units if unit.tokens]
-    heat_map(scored, np.stack(columns, axis=1), [name for name, _ in rows], choice.unit, key)
+    columns = [(_name("", data.START_PLACE), data.START_PLACE, 0)] if by_row[:, 0].any() else []
+    columns += [
+        (_name(body[unit.start : unit.end], unit.tokens[0]), unit.tokens[0], 1 + i)
+        for i, unit in enumerate(units)
+        if unit.tokens
+    ]
+    values = np.stack([by_row[tokens].sum(0) for _, tokens in rows])[:, [column for _, _, column in columns]]
+    heat_map(
+        [(name, place + 1) for name, place, _ in columns],
+        [name for name, _ in rows],
+        values,
+        choice.unit,
+        key,
+    )

@@ -12,6 +12,7 @@ from dashboard.components.document_panel import Choice
 MAX_ROWS = 1_000
 ROW_PX = 35
 VISIBLE_ROWS = 10
+RAISES, LOWERS = "#0072B2", "#D55E00"
 COLUMNS = ["rank", "title", "source", "language", "influence", "share", "left_out",
            "gradient_dot", "gradient_cosine", "bm25", "hidden_similarity"]  # fmt: skip
 
@@ -46,7 +47,9 @@ def document_table(
         selection_mode="single-row",
         selection_default={"selection": {"rows": [] if row is None else [row]}},
         column_order=[name for name in COLUMNS if name in table],
-        column_config=_columns(choice, float(table["share"].max())),
+        column_config=_columns(
+            choice, float(table["share"].max()), RAISES if table["influence"].iloc[0] > 0 else LOWERS
+        ),
         alt="Documents by influence; choosing a row opens the document below",
     )
     if len(shown) > MAX_ROWS:
@@ -61,7 +64,7 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _columns(choice: Choice, most: float) -> dict[str, Any]:
+def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
     measured = choice.run.unit
     return {
@@ -71,7 +74,7 @@ def _columns(choice: Choice, most: float) -> dict[str, Any]:
         "language": words("Language", width=90),
         "influence": number("Influence", format="%+.3g", help=f"{choice.unit}; plus raises.", width=90),
         "share": st.column_config.ProgressColumn(
-            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=120,
+            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=120, color=colour,
             help="Of all that raised it, or of all that lowered it.",
         ),
         "left_out": number(

@@ -70,7 +70,8 @@ def _ended(job: data.Job, key: str) -> None:
         st.error(f"“{text.escape(job.title)}” failed: {text.escape(job.message, 600)}", icon=":material/error:")
     elif job.state == "cancelled":
         st.warning(
-            f"“{text.escape(job.title)}” was cancelled. What was stored before stays; starting it again goes on from there.",
+            f"“{text.escape(job.title)}” was cancelled. What was stored before stays, and starting it again goes on "
+            "from there.",
             icon=":material/block:",
         )
     else:

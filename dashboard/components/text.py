@@ -131,5 +131,3 @@ def listed(counts: dict[str, int], limit: int = 9) -> str:
     names = [f"{escape(name)}&nbsp;{count:,}" for name, count in counts.items()]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return " · ".join(names[:limit]) + more
-
-

@@ -5,6 +5,7 @@
 
 const LEVELS = 10
 const STRONG = 20
+const HEADER_PX = 64 // a tooltip must not hide under the page's header
 const KEYS = {
   values: "← → token · ↑ ↓ line · n p next or previous strong token · Enter pin · Esc close",
   choices: "← → token · Enter choose or release · Esc close",
@@ -123,8 +124,7 @@ function legend(state) {
   node.replaceChildren()
   if (data.mode !== "values") return
   const scale = make("span", "scale")
-  const beyond = data.clipped ? " and more" : ""
-  scale.append(make("span", "", number(-data.scale) + beyond), make("span", "bar"), make("span", "", number(data.scale) + beyond))
+  scale.append(make("span", "", number(-data.scale) + (data.clipped ? " or below" : "")), make("span", "bar"), make("span", "", number(data.scale) + (data.clipped ? " or above" : "")))
   const words = make("span", "muted", data.unit + " · orange lowers, blue raises · underlined: the " + state.strong.length + " strongest")
   node.append(scale, words)
 }
@@ -175,7 +175,7 @@ function show(state, i) {
   const box = tip.getBoundingClientRect()
   const above = at.top - box.height - 4
   tip.style.left = Math.max(4, Math.min(at.left, window.innerWidth - box.width - 8)) + "px"
-  tip.style.top = (above > 4 ? above : at.bottom + 4) + "px"
+  tip.style.top = (above > HEADER_PX ? above : at.bottom + 4) + "px"
   state.items[i].span.setAttribute("aria-describedby", "tip")
   state.tipOf = i
 }

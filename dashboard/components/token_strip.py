@@ -16,8 +16,6 @@ import streamlit as st
 from dashboard.components.text import show_hidden
 
 HERE = Path(__file__).parent
-START = -1
-"""Place of the model's start token."""
 CLIP_FROM = 200
 """With this many pieces or more the scale ends at the 99th percentile: one outlier must not pale the rest."""
 HTML = """
@@ -44,7 +42,7 @@ class Piece:
     Attributes:
         text: What it says.
         value: Sum over its tokens; None for text without a value.
-        place: Number of its first token, or :data:`START`.
+        place: Number of its first token, or -1 for the model's start token.
         parts: Values of its tokens where there are several.
     """
 
@@ -95,7 +93,7 @@ def token_strip(
         "unit": unit,
         "scale": scale,
         "clipped": bool(values) and max(map(abs, values)) > scale * 1.001,
-        "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place != START),
+        "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place >= 0),
         "paragraphs": [_packed(paragraph) for paragraph in _paragraphs(pieces)],
     }
 

@@ -29,8 +29,11 @@ def main() -> None:
     elif job is not None and job.state != "done":
         job_panel(data.run_job, key="run_job")
     if run is not None:
-        _where_to_go(run)
-        _facts(run)
+        left, right = st.columns([0.42, 0.58])
+        with left:
+            _where_to_go(run)
+        with right:
+            _facts(run)
     _jobs()
 
 
@@ -54,17 +57,23 @@ def _start(job: data.Job | None) -> None:
 
 
 def _where_to_go(run: data.Run) -> None:
+    """A card for each question a page answers."""
+    address = _address()
     with st.container(border=True):
-        st.page_link("views/influence.py", label="**Influence**", icon=":material/alt_route:", query_params=_address())
-        st.markdown("Which documents made the model say this? Ranked documents, and the tokens inside them.")
-        st.caption("For example")
-        with st.container(horizontal=True):
-            for completion in data.completions(run)[:EXAMPLES]:
-                st.page_link(
-                    "views/influence.py",
-                    label=text.escape(completion.label, 60),
-                    query_params=_address() | {"query": completion.id},
-                )
+        st.page_link(
+            "views/influence.py",
+            label="**Which documents made the model say this?**",
+            icon=":material/alt_route:",
+            query_params=address,
+        )
+        st.caption("Documents ranked by influence on a completion, and the tokens inside each. For example:")
+        for completion in data.completions(run)[:EXAMPLES]:
+            st.page_link(
+                "views/influence.py",
+                label=text.escape(completion.label, 60),
+                icon=":material/chevron_right:",
+                query_params=address | {"query": completion.id},
+            )
 
 
 def _address() -> dict[str, str]:
@@ -83,7 +92,9 @@ def _facts(run: data.Run) -> None:
             st.metric("Tokens", f"{corpus['tokens']:,}")
             st.metric("Completions", f"{len(run.queries):,}")
             st.metric(
-                "Parameters tracked", f"{tracked['share']:.0%}", help="Influence is computed through these parameters only."
+                "Parameters tracked",
+                f"{tracked['share']:.0%}",
+                help="Influence is computed through these parameters only.",
             )
         steps = (run.fit, run.query, run.score)
         st.table(

@@ -23,7 +23,8 @@ document counted once more in training, times the size of the training set.
 the completion's tokens add up to the completion. Numbers of different completions have different scales.
 
 **What this cannot tell.** It is a first-order estimate around the trained model, EK-FAC approximates the curvature, and
-only {tracked:.0%} of the parameters are tracked. Influence is not proof of cause: to be sure, train without the document.
+only {tracked:.0%} of the parameters are tracked. Influence is not proof of cause: to be sure, train without the
+document.
 """
 
 
@@ -80,9 +81,10 @@ def _choose(completions: list[data.Completion]) -> data.Completion:
         data.forget_choices()
         url.put("query", by_label[st.session_state["_completion"]].id)
 
-    return by_label[
-        st.selectbox("Completion under study", list(by_label), key="_completion", on_change=chosen, filter_mode="contains")
-    ]
+    label = st.selectbox(
+        "Completion under study", list(by_label), key="_completion", on_change=chosen, filter_mode="contains"
+    )
+    return by_label[label]
 
 
 def _chosen_tokens(run: data.Run, completion: data.Completion) -> tuple[int, ...]:
@@ -92,14 +94,16 @@ def _chosen_tokens(run: data.Run, completion: data.Completion) -> tuple[int, ...
 def _show_completion(choice: Choice) -> None:
     """Prompt and completion, whose tokens can be chosen."""
     with st.container(border=True):
-        _side(choice, "completion")
-        if choice.run.measurement == "contrast" and choice.completion.contrast:
-            st.caption("Compared with this alternative:")
-            _side(choice, "contrast")
+        for side in data.sides(choice.run):
+            if side == "contrast":
+                st.caption("Compared with this alternative:")
+            _side(choice, side)
         with st.container(horizontal=True, vertical_alignment="center"):
             if choice.tokens:
                 st.caption(f"Ranked for {_count(len(choice.tokens), 'chosen token')} of the completion.")
-                st.button("Whole completion", on_click=url.put, args=("tokens",), icon=":material/close:", type="tertiary")
+                st.button(
+                    "Whole completion", on_click=url.put, args=("tokens",), icon=":material/close:", type="tertiary"
+                )
             else:
                 st.caption("Ranked for the whole completion. Choose tokens of it to rank for those only.")
         if choice.run.tokens_of_query(choice.completion.query)["straddles"].any():
@@ -125,7 +129,8 @@ def _side(choice: Choice, side: str) -> None:
     def choose(places: list[int]) -> None:
         kept = set(choice.tokens) - set(first_of)  # of the other side
         tokens = kept | {token for place in places for token in whole.get(place, ())}
-        url.put("tokens", "" if len(tokens) == len(choice.run.tokens_of_query(query)) else ",".join(map(str, sorted(tokens))))
+        every = len(tokens) == len(choice.run.tokens_of_query(query))
+        url.put("tokens", "" if every else ",".join(map(str, sorted(tokens))))
 
     token_strip(
         pieces,
@@ -153,14 +158,14 @@ def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
     )
     st.markdown(
         f"**{text.escape(first['title'])}** ({text.escape(first['source'])}) raised it most, by "
-        f"**{text.number(first['influence'])}** {choice.unit}. {strongest} **{text.share(head.top_share)}** of all that "
-        "raised it."
+        f"**{text.number(first['influence'])}** {choice.unit}. {strongest} **{text.share(head.top_share)}** of all "
+        "that raised it."
     )
 
 
 def _filtered(ranking: pd.DataFrame) -> pd.DataFrame:
     """The documents to show, by the address's direction and filters."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         direction = st.segmented_control(
             "Documents that", DIRECTIONS, default=DIRECTIONS[0], required=True, key="direction", bind="query-params",
             on_change=url.put, args=("document",), label_visibility="collapsed",

@@ -1,0 +1,198 @@
+"""The command line: flags to function calls, nothing else. ``python -m engine --help``."""
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from engine import progress as progress_module
+from engine.errors import WhenceError
+from engine.run import TOKEN_KINDS, Run
+from engine.settings import UNITS, FitSettings, QuerySettings, ScoreSettings
+
+DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
+CHOICES = {"measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"]}
+
+
+def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
+    """One flag per field of a settings class, explained by the class's docstring."""
+    explained = re.split(r"\n\s*(?=\w+: )", (inspect.getdoc(settings) or "").split("Attributes:\n")[-1].strip())
+    help_of = {
+        name: " ".join(text.replace("``", "").split()) for name, text in (one.split(": ", 1) for one in explained)
+    }
+    for field in fields(settings):
+        flag = f"--{field.name.replace('_', '-')}"
+        default = "" if field.default is None else f" (default: {field.default})"
+        options: dict[str, Any] = {"default": field.default, "help": help_of[field.name].replace("%", "%%") + default}
+        if field.type is bool:
+            options["action"] = "store_true"
+        else:
+            options |= {"type": _type_of(field.type), "choices": CHOICES.get(field.name), "metavar": None}
+        parser.add_argument(flag, **options)
+
+
+def _type_of(annotation: Any) -> Callable[[str], Any]:
+    names = str(annotation)
+    if "int" in names:
+        return _count if "str" in names or "None" in names else int
+    return float if "float" in names else str
+
+
+def _count(text: str) -> int | str | None:
+    """A number, ``all`` for no limit, or a word the settings check."""
+    if text in ("all", "none"):
+        return None
+    return int(text) if re.fullmatch(r"-?\d+", text) else text
+
+
+_count.__name__ = "number"
+
+
+def _settings(settings: type, given: argparse.Namespace) -> Any:
+    return settings(**{field.name: getattr(given, field.name) for field in fields(settings)})
+
+
+def _fit(given: argparse.Namespace) -> None:
+    from engine.factors import fit
+
+    fit(given.run, given.model, given.corpus, _settings(FitSettings, given), progress_module.for_terminal())
+
+
+def _query(given: argparse.Namespace) -> None:
+    from engine.queries import query
+
+    query(given.run, given.queries, _settings(QuerySettings, given), progress_module.for_terminal())
+
+
+def _score(given: argparse.Namespace) -> None:
+    from engine.scores import score
+
+    score(given.run, _settings(ScoreSettings, given), progress_module.for_terminal())
+
+
+def _run(given: argparse.Namespace) -> None:
+    from engine.pipeline import run_config
+    from engine.show import print_all, top_tables
+
+    folder = run_config(given.config, progress_module.for_terminal())["run"]
+    run = Run(folder)
+    more = f"\n{len(run.queries)} completions in all: python -m engine top --run {folder} [--query TITLE]"
+    print_all([*top_tables(run, 0, 5), more])
+
+
+def _top(given: argparse.Namespace) -> None:
+    from engine.show import print_all, query_list, top_records, top_tables
+
+    run = Run(given.run)
+    if given.query is None:
+        records: list[dict[str, Any]] = run.queries.to_dict("records")
+        tables: list[Any] = query_list(run)
+    else:
+        query = run.find_query(given.query)
+        records, tables = top_records(run, query, given.k), top_tables(run, query, given.k)
+    if given.json:
+        _print_json(records)
+    else:
+        print_all(tables)
+
+
+def _tokens(given: argparse.Namespace) -> None:
+    from engine.show import print_all, token_records, token_texts
+
+    run = Run(given.run)
+    query, document = run.find_query(given.query), run.find_document(given.document)
+    found = run.token_influence(query, document, given.kind)
+    if found is None:
+        from engine.live import token_influence
+
+        found = token_influence(given.run, query, document, given.kind, progress_module.for_terminal())
+    if given.json:
+        _print_json(token_records(run, document, found))
+    else:
+        print_all(token_texts(run, document, found))
+
+
+def _export(given: argparse.Namespace) -> None:
+    from engine.export import export
+
+    rows = export(Run(given.run), given.table, given.out)
+    print(f"{given.out}: {rows:,} rows")
+
+
+def _worker(given: argparse.Namespace) -> None:
+    from engine.worker import serve
+
+    serve(Path(given.home))
+
+
+def _print_json(records: list[dict[str, Any]]) -> None:
+    json.dump(records, sys.stdout, indent=2, ensure_ascii=False, default=lambda value: value.item())
+    print()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="python -m engine", description=DESCRIPTION)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(
+        name: str, call: Callable[[argparse.Namespace], None], help: str, run: bool = True
+    ) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=help, description=help)
+        made.set_defaults(call=call)
+        if run:
+            made.add_argument("--run", required=True, help="folder of the run")
+        return made
+
+    fit = verb("fit", _fit, "Step 1: corpus and model -> EK-FAC factors.")
+    fit.add_argument("--model", required=True, help="Hugging Face causal language model: name or folder")
+    fit.add_argument("--corpus", required=True, help="JSONL file: id, text, source, language, title")
+    _add_settings(fit, FitSettings)
+    query = verb("query", _query, "Step 2: prompts and completions -> their gradients.")
+    query.add_argument("--queries", required=True, help="JSONL file: id, prompt, completion, kind, language, title")
+    _add_settings(query, QuerySettings)
+    score = verb("score", _score, "Step 3: the influence of every document and its tokens.")
+    _add_settings(score, ScoreSettings)
+
+    all_steps = verb("run", _run, "All three steps from a TOML file, or of the embedded sample.", run=False)
+    all_steps.add_argument("config", help="`sample`, or a TOML file with run, model, corpus, queries")
+
+    ranking = verb("top", _top, "Which documents raised or lowered a completion; without --query the completions.")
+    ranking.add_argument("--query", help="title or id of a completion")
+    ranking.add_argument("--k", type=int, default=10, help="documents at each end (default: 10)")
+    ranking.add_argument("--json", action="store_true", help="print JSON")
+    tokens = verb("tokens", _tokens, "Which tokens of a document carry its influence; computed if not stored.")
+    tokens.add_argument("--query", required=True, help="title or id of a completion")
+    tokens.add_argument("--document", required=True, help="title or id of a document")
+    tokens.add_argument("--kind", choices=TOKEN_KINDS, default="position", help="definition (default: position)")
+    tokens.add_argument("--json", action="store_true", help="print JSON")
+
+    exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
+    exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")
+    exported.add_argument("--out", required=True, help="file; its suffix gives the format")
+    worker = verb("worker", _worker, "Do the dashboard's jobs; the dashboard starts it by itself.", run=False)
+    worker.add_argument("--home", required=True, help="folder of the job table")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0, or 2 with one line on standard error for what the user can mend."""
+    given = parser().parse_args(arguments)
+    try:
+        given.call(given)
+    except WhenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what was finished stays, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
