@@ -30,7 +30,8 @@ $(VENV)/.installed-tests: tests/requirements.txt $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	@$(BIN)/python -m engine demo "$(RUN)" --port $(PORT)
+	@$(BIN)/python -m engine run "$(RUN)"
+	@WHENCE_RUN="$(RUN)" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
 test: $(VENV)/.installed-tests
 	$(BIN)/ruff check .

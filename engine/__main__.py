@@ -79,7 +79,8 @@ def _run(given: argparse.Namespace) -> None:
     from engine.pipeline import run_config
     from engine.show import print_all, top_tables
 
-    folder = run_config(given.config, progress_module.for_terminal())["run"]
+    finished = Path(given.config).is_dir()
+    folder = Path(given.config) if finished else run_config(given.config, progress_module.for_terminal())
     run = Run(folder)
     more = f"\n{len(run.queries)} completions in all: python -m engine top --run {folder} [--query TITLE]"
     print_all([*top_tables(run, 0, 5), more])
@@ -160,7 +161,9 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(score, ScoreSettings)
 
     all_steps = verb("run", _run, "All three steps from a TOML file, or of the embedded sample.", run=False)
-    all_steps.add_argument("config", help="`sample`, or a TOML file with run, model, corpus, queries")
+    all_steps.add_argument(
+        "config", help="`sample`, a TOML file with run, model, corpus, queries, or the folder of a finished run"
+    )
 
     ranking = verb("top", _top, "Which documents raised or lowered a completion; without --query the completions.")
     ranking.add_argument("--query", help="title or id of a completion")

@@ -30,13 +30,14 @@ class Tape:
     def gradients(self, total: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """``{layer: (activation [b, t, i], gradient of total at the output [b, t, o])}``.
 
-        The activation has the column of ones where the layer has a bias.
+        The activation has the column of ones where the layer has a bias. Both are at least
+        float32, whatever the model runs in.
         """
         names = [layer.name for layer in self.layers if layer.name in self.outputs]
         grads = torch.autograd.grad(total, [self.outputs[name] for name in names], materialize_grads=True)
         by_name = {layer.name: layer for layer in self.layers}
         return {
-            name: (with_ones(self.inputs[name], by_name[name].has_bias), grad)
+            name: (with_ones(_working(self.inputs[name]), by_name[name].has_bias), _working(grad))
             for name, grad in zip(names, grads, strict=True)
         }
 
@@ -71,7 +72,11 @@ def capture(layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
 def run_network(model: LanguageModel, input_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Logits ``[b, t, v]`` and last hidden states ``[b, t, d]``."""
     output = model.network(input_ids=input_ids, use_cache=False, output_hidden_states=True)
-    return output.logits, output.hidden_states[-1]
+    return _working(output.logits), _working(output.hidden_states[-1])
+
+
+def _working(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def directional_log_probs(
@@ -94,9 +99,9 @@ def directional_log_probs(
 
     def hook(layer: TrackedLayer) -> Callable[..., Tensor]:
         def perturb(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            activation = with_ones(forward_ad.unpack_dual(args[0]).primal, layer.has_bias)
+            activation = with_ones(_working(forward_ad.unpack_dual(args[0]).primal), layer.has_bias)
             primal, tangent = forward_ad.unpack_dual(output)
-            moved = torch.einsum("bti,boi->bto", activation, direction[layer.name])
+            moved = torch.einsum("bti,boi->bto", activation, direction[layer.name]).to(primal.dtype)
             return forward_ad.make_dual(primal, moved if tangent is None else tangent + moved)
 
         return perturb
@@ -104,7 +109,7 @@ def directional_log_probs(
     handles = [layer.module.register_forward_hook(hook(layer)) for layer in layers]
     try:
         with torch.no_grad(), forward_ad.dual_level():
-            logits = model.network(input_ids=batch.input_ids, use_cache=False).logits
+            logits = _working(model.network(input_ids=batch.input_ids, use_cache=False).logits)
             tangent = forward_ad.unpack_dual(token_log_probs(logits, batch.targets)).tangent
             return tangent * batch.loss_mask
     finally:

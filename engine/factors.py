@@ -69,6 +69,11 @@ def fit(
             )
             progress.finish()
         _note_corpus(entry["corpus"], progress)
+        tracked = entry["tracked"]
+        progress.note(
+            f"Tracking {len(layers)} layers ({settings.layers}): {tracked['tracked_parameters']:,} of "
+            f"{tracked['parameters']:,} parameters ({tracked['share']:.0%})."
+        )
         _Fit(model, layers, folder, cutting, settings, progress).run(entry["corpus"])
 
 
@@ -163,7 +168,7 @@ class _Fit:
             announce(self.progress, work, self.model, self.layers, self.folder.path)
             sums = self._pass("Fitting covariances", "covariance", self._add_covariances)
             vectors = {
-                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.dtype)
+                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.working_dtype)
                 for name, total in sums.items()
                 if name != "count"
             }
@@ -172,7 +177,7 @@ class _Fit:
             self.vectors = read_tensors(stage, device=str(self.model.device))
             sums = self._pass("Correcting eigenvalues", "correction", self._add_corrections)
             lam = {
-                name: (total / sums["count"]).to(self.model.dtype) for name, total in sums.items() if name != "count"
+                name: (total / sums["count"]).to(self.model.working_dtype) for name, total in sums.items() if name != "count"
             }
             write_tensors(self.vectors | lam, self.folder.factors)
         for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):

@@ -83,6 +83,11 @@ class LanguageModel:
         return next(self.network.parameters()).dtype
 
     @property
+    def working_dtype(self) -> torch.dtype:
+        """What influence is computed in: the model's dtype, but never below float32."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    @property
     def parameters(self) -> int:
         """Number of distinct parameters; tied ones count once."""
         return sum(parameter.numel() for parameter in self.network.parameters())

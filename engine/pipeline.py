@@ -56,6 +56,11 @@ def read_config(file: str | Path) -> RunConfig:
     return RunConfig(**{name: content[name] for name in INPUTS}, **settings)  # type: ignore[arg-type]
 
 
+def run_folder(name: str | Path) -> Path:
+    """The run that a name stands for: ``sample``, a TOML file, or a run folder itself."""
+    return Path(name) if Path(name).is_dir() else Path(read_config(name).run)
+
+
 def _known(step: str, make: type, given: dict[str, Any], file: str | Path) -> dict[str, Any]:
     names = [field.name for field in fields(make)]
     unknown = given.keys() - set(names)
@@ -64,11 +69,11 @@ def _known(step: str, make: type, given: dict[str, Any], file: str | Path) -> di
     return given
 
 
-def run_config(file: str | Path, progress: Progress) -> dict[str, Any]:
+def run_config(file: str | Path, progress: Progress) -> Path:
     """Compute all three steps of a TOML file; finished steps are not computed again.
 
     Returns:
-        ``{"run": folder}``.
+        The run's folder.
 
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
@@ -76,7 +81,7 @@ def run_config(file: str | Path, progress: Progress) -> dict[str, Any]:
     config = read_config(file)
     if not is_computed(config):
         compute(config, progress)
-    return {"run": config.run}
+    return Path(config.run)
 
 
 def is_computed(config: RunConfig) -> bool:

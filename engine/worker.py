@@ -137,7 +137,7 @@ Handler = Callable[[WorkerContext, dict[str, Any], Progress], dict[str, Any]]
 def _run(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from engine.pipeline import run_config
 
-    return run_config(arguments["config"], progress)
+    return {"run": str(run_config(arguments["config"], progress))}
 
 
 def _tokens(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dashboard.components.job_panel import STATES, job_panel
 
 EXAMPLES = 3
 RECENT = 10
+BAD_NEWS_S = 3600.0
+"""How long a job that ended badly stays on top of a page that has a run to show."""
 WHAT = (
     "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "
     "It computes influence functions: how much each document's weight in training raised or lowered a completion. "
@@ -26,7 +28,7 @@ def main() -> None:
     job = data.run_job()
     if run is None:
         _start(job)
-    elif job is not None and job.state != "done":
+    elif job is not None and (job.is_active or time.time() - (job.finished or 0.0) < BAD_NEWS_S):
         job_panel(data.run_job, key="run_job")
     if run is not None:
         left, right = st.columns([0.42, 0.58])
@@ -127,7 +129,7 @@ def _jobs() -> None:
                 "State": [STATES[job.state] for job in jobs],
                 "Asked for": [text.ago(job.created) for job in jobs],
                 "Took": [
-                    text.duration((job.finished or time.time()) - job.started) if job.started else "" for job in jobs
+                    text.duration(job.finished - job.started) if job.started and job.finished else "" for job in jobs
                 ],
             }
         ),
