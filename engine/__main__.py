@@ -125,12 +125,6 @@ def _export(given: argparse.Namespace) -> None:
     print(f"{given.out}: {rows:,} rows")
 
 
-def _worker(given: argparse.Namespace) -> None:
-    from engine.worker import serve
-
-    serve(Path(given.home))
-
-
 def _print_json(records: list[dict[str, Any]]) -> None:
     json.dump(records, sys.stdout, indent=2, ensure_ascii=False, default=lambda value: value.item())
     print()
@@ -178,8 +172,6 @@ def parser() -> argparse.ArgumentParser:
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
     exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")
     exported.add_argument("--out", required=True, help="file; its suffix gives the format")
-    worker = verb("worker", _worker, "Do the dashboard's jobs; the dashboard starts it by itself.", run=False)
-    worker.add_argument("--home", required=True, help="folder of the job table")
     return top
 
 

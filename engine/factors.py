@@ -6,8 +6,9 @@ and saved between shards, so that a killed step goes on and ends with the same b
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from engine import ekfac
 from engine.batching import Batch, batches
 from engine.capture import capture, run_network
 from engine.corpus import corpus_hash, read_corpus
-from engine.errors import RunError, WhenceError
+from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Work, announce, factor_bytes
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
@@ -74,7 +75,7 @@ def fit(
             f"Tracking {len(layers)} layers ({settings.layers}): {tracked['tracked_parameters']:,} of "
             f"{tracked['parameters']:,} parameters ({tracked['share']:.0%})."
         )
-        _Fit(model, layers, folder, cutting, settings, progress).run(entry["corpus"])
+        _Fit(model, layers, folder, cutting, settings, progress).run()
 
 
 def describe_layers(model: LanguageModel, layers: Sequence[TrackedLayer]) -> dict:
@@ -156,44 +157,46 @@ class _Fit:
     ) -> None:
         self.model, self.layers, self.folder = model, layers, folder
         self.cutting, self.settings, self.progress = cutting, settings, progress
+        self.chosen = sample_documents(folder, settings.fit_documents, settings.seed)
+        self.shards = shard_numbers(folder)
+        self.total = self._count(self.shards)
+        if self.total == 0:
+            raise WhenceError(
+                f"none of the {settings.fit_documents} documents drawn to fit on has a token to predict -- the "
+                "factors would be empty -- raise fit_documents or change the seed."
+            )
 
-    def run(self, corpus: dict) -> None:
+    def run(self) -> None:
         stage = self.folder.factors.with_name("eigenvectors.safetensors")
-        self.chosen = sample_documents(self.folder, self.settings.fit_documents, self.settings.seed)
-        self.shards = shard_numbers(corpus["documents"])
-        self.total = sum(len(window) for shard in self.shards for window in self._windows(shard))
         if not stage.is_file() and not self.folder.factors.is_file():
             size = factor_bytes(self.layers)  # held as float64 sums beside the finished ones
             work = Work("fit", self.total, self.settings.batch_tokens, 4 * size, 2 * size)
             announce(self.progress, work, self.model, self.layers, self.folder.path)
-            sums = self._pass("Fitting covariances", "covariance", self._add_covariances)
-            vectors = {
-                name: ekfac.eigenvectors(total / sums["count"]).to(self.model.working_dtype)
-                for name, total in sums.items()
-                if name != "count"
-            }
+            means = self._pass("Fitting covariances", "covariance", self._add_covariances)
+            vectors = {name: ekfac.eigenvectors(mean).to(self.model.working_dtype) for name, mean in means.items()}
             write_tensors(vectors, stage)
         if not self.folder.factors.is_file():
-            self.vectors = read_tensors(stage, device=str(self.model.device))
-            sums = self._pass("Correcting eigenvalues", "correction", self._add_corrections)
-            lam = {
-                name: (total / sums["count"]).to(self.model.working_dtype) for name, total in sums.items() if name != "count"
-            }
-            write_tensors(self.vectors | lam, self.folder.factors)
+            vectors = read_tensors(stage, device=str(self.model.device))
+            means = self._pass("Correcting eigenvalues", "correction", partial(self._add_corrections, vectors))
+            lam = {name: mean.to(self.model.working_dtype) for name, mean in means.items()}
+            write_tensors(vectors | lam, self.folder.factors)
         for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
             leftover.unlink(missing_ok=True)
+
+    def _count(self, shards: Iterable[int]) -> int:
+        return sum(len(window) for shard in shards for window in self._windows(shard))
 
     def _windows(self, shard: int) -> list:
         return shard_windows(self.folder, shard, self.cutting, self.chosen)
 
     def _pass(self, title: str, name: str, add: Callable[[Sums, Batch], None]) -> Sums:
-        """Add up all batches; the sums are saved between shards every now and then."""
+        """Means over all batches; the sums are saved between shards every now and then."""
         checkpoint = self.folder.factors.with_name(f"{name}.checkpoint.safetensors")
         sums: Sums = read_tensors(checkpoint) if checkpoint.is_file() else {"done": torch.zeros((), dtype=torch.int64)}
-        done = sum(len(window) for shard in self.shards[: int(sums["done"])] for window in self._windows(shard))
-        self.progress.start(title, self.total - done)
+        done = int(sums["done"])
+        self.progress.start(title, self.total - self._count(self.shards[:done]))
         saved = time.monotonic()
-        for shard in self.shards[int(sums["done"]) :]:
+        for shard in self.shards[done:]:
             for batch in batches(self._windows(shard), self.settings.batch_tokens, self.model.device):
                 add(sums, batch)
                 self.progress.advance(batch.tokens)
@@ -202,7 +205,14 @@ class _Fit:
                 write_tensors(sums, checkpoint)
                 saved = time.monotonic()
         self.progress.finish()
-        return {name: total for name, total in sums.items() if name != "done"}
+        means = {name: total / sums["count"] for name, total in sums.items() if name not in ("done", "count")}
+        for tensor_name, mean in means.items():
+            if not torch.isfinite(mean).all():
+                raise ModelError(
+                    f"the factors of layer {tensor_name.rsplit('.', 1)[0]!r} hold NaN or infinity -- the model "
+                    f"overflows in {self.model.dtype} on this corpus -- use --dtype float32."
+                )
+        return means
 
     def _pseudo_gradients(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """``{layer: (activation, pseudo_grad)}`` with labels sampled from the model."""
@@ -220,9 +230,9 @@ class _Fit:
             _add(sums, f"{name}.q_s", ekfac.covariance_sum(pseudo_grad, batch.input_mask))
         _add(sums, "count", batch.input_mask.sum())
 
-    def _add_corrections(self, sums: Sums, batch: Batch) -> None:
+    def _add_corrections(self, vectors: dict[str, Tensor], sums: Sums, batch: Batch) -> None:
         for name, (activation, pseudo_grad) in self._pseudo_gradients(batch).items():
-            q_a, q_s = self.vectors[f"{name}.q_a"], self.vectors[f"{name}.q_s"]
+            q_a, q_s = vectors[f"{name}.q_a"], vectors[f"{name}.q_s"]
             squared = ekfac.squared_rotated_gradients(pseudo_grad, activation, q_a, q_s)
             _add(sums, f"{name}.lam", squared)
         _add(sums, "count", torch.tensor(len(batch.windows)))

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from engine import lexical
+from engine.corpus import tokenize
 from engine.directions import Directions, choose_directions, multiply_out, read_directions, thin_tensors
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
@@ -80,7 +81,7 @@ class _Score:
         self.tokens = self.query_tokens.groupby("query").size().tolist()
         lengths = pq.read_table(folder.documents, columns=["tokens"])["tokens"].to_pylist()
         self.positions = [positions(self.cutting, length) for length in lengths]
-        self.shards = shard_numbers(self.corpus["documents"])
+        self.shards = shard_numbers(folder)
 
     def run(self) -> dict:
         chosen = self._lexical()
@@ -120,7 +121,7 @@ class _Score:
         if not self.folder.lexical.is_file():
             self.progress.start("Lexical scores", len(self.queries), "queries")
             texts = [query["prompt"] + query["completion"] for query in self.queries]
-            ids = [np.asarray(self.model.tokenizer(text, add_special_tokens=False)["input_ids"], int) for text in texts]
+            ids = [tokenize(self.model.tokenizer, text).ids for text in texts]
             tfidf = lexical.tfidf(self.folder, ids, len(self.model.tokenizer))
             bm25 = lexical.bm25(self.folder, texts)
             columns = {"document": np.arange(tfidf.shape[1], dtype=np.int32)}

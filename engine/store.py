@@ -249,6 +249,8 @@ def running_step(
         write_json(manifest, folder.path / "manifest.json")
 
     if entry["state"] != "finished":
+        for leftover in folder.path.rglob("*.part"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
         save()
     try:
         yield entry

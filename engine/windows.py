@@ -86,9 +86,9 @@ def write_corpus(
     return counts
 
 
-def shard_numbers(documents: int) -> range:
-    """Numbers of the shards of a corpus."""
-    return range(-(-documents // DOCUMENTS_PER_SHARD))
+def shard_numbers(folder: RunFolder) -> range:
+    """Numbers of the shards of a run's corpus."""
+    return range(-(-pq.read_metadata(folder.documents).num_rows // DOCUMENTS_PER_SHARD))
 
 
 def shard_windows(folder: RunFolder, shard: int, cutting: Cutting, only: Collection[int] | None = None) -> list[Window]:

@@ -195,6 +195,12 @@ def plain_documents(count: int) -> list[dict[str, str]]:
     ]
 
 
+def long_document(tokens: int) -> dict[str, str]:
+    """A document of that many tokens, a multiple of 250, in paragraphs of 250."""
+    lines = [" fish" * 247 + f" number {number}\n" for number in range(tokens // 250)]
+    return {"id": "long", "title": "A long story", "source": "Books", "language": "en", "text": "".join(lines)}
+
+
 def plain_queries() -> list[dict[str, str]]:
     """Two kinds of completions, one of them hostile."""
     return [

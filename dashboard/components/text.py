@@ -82,12 +82,11 @@ def number(value: float, digits: int = 3) -> str:
     """A signed number with ``digits`` significant digits, as ``+1,230`` or ``−0.00456``."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "not a number"
-    magnitude = abs(value)
-    sign = "+" if value > 0 else "−"
-    if not 1e-5 <= magnitude < 1e9:
-        return f"{sign}{magnitude:.{digits - 1}e}"
-    decimals = max(digits - 1 - math.floor(math.log10(magnitude)), 0)
-    return f"{sign}{round(magnitude, digits - 1 - math.floor(math.log10(magnitude))):,.{decimals}f}"
+    rounded = f"{abs(value):.{digits - 1}e}"
+    sign, exponent = "+" if value > 0 else "−", int(rounded.split("e")[1])
+    if not -5 <= exponent < 9:
+        return sign + rounded
+    return f"{sign}{float(rounded):,.{max(digits - 1 - exponent, 0)}f}"
 
 
 def share(value: float) -> str:

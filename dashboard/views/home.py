@@ -11,8 +11,7 @@ from dashboard.components.job_panel import STATES, job_panel
 
 EXAMPLES = 3
 RECENT = 10
-BAD_NEWS_S = 3600.0
-"""How long a job that ended badly stays on top of a page that has a run to show."""
+BAD_NEWS_S = 3600.0  # how long a job that ended badly stays on top of a page that has a run to show
 WHAT = (
     "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "
     "It computes influence functions: how much each document's weight in training raised or lowered a completion. "

@@ -1,0 +1,106 @@
+"""A server on a small run with hostile documents, and Debian's chromium to look at it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tiny_run import hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
+GET_ONE = (
+    f"no browser at {CHROMIUM} -- `apt-get install chromium` puts one there, or name another in WHENCE_CHROMIUM; "
+    "`playwright install` is not needed."
+)
+START_S = 60.0
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a browser these tests are skipped, but never silently where CI runs them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+            if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
+                item.add_marker(pytest.mark.skip(reason=GET_ONE))
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, object]:
+    if not Path(CHROMIUM).exists():
+        pytest.fail(GET_ONE)
+    return {"executable_path": CHROMIUM, "args": QUIET}
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, sample_run: Path) -> Path:
+    """A folder with a copy of the sample and, shown first, a small run with hostile documents."""
+    folder = tmp_path_factory.mktemp("runs")
+    shutil.copytree(sample_run, folder / "sample")
+    documents = plain_documents(12) + hostile_documents() + [long_document(50_000)]
+    write_tiny_run(folder / "small", documents, plain_queries(), without_tokens=[11])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(runs: Path) -> Iterator[str]:
+    """Where the pages are served."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    environment = os.environ | {"WHENCE_RUNS": str(runs), "WHENCE_RUN": "small"}
+    log = (runs / "server.log").open("wb")
+    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+        log.close()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("the server did not start")
+
+
+class Pages:
+    """The pages in a browser tab."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+
+    def open(self, path: str = "influence") -> Page:
+        self.page.goto(f"{self.address}/{path}")
+        self.settled()
+        return self.page
+
+    def settled(self) -> None:
+        """Wait until the page has been drawn to its end."""
+        expect(self.page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+        expect(self.page.locator("h1")).to_be_visible()
+        self.page.wait_for_timeout(300)
+        expect(self.page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+
+
+@pytest.fixture
+def pages(page: Page, address: str) -> Pages:
+    page.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
+    return Pages(page, address)

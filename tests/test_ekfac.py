@@ -1,0 +1,365 @@
+"""The mathematics of EK-FAC against loops, the dense matrix and autograd, all in float64."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from engine import ekfac, fit
+from engine.ekfac import LayerFactors
+from engine.factors import read_factors, run_cutting
+from engine.model import tracked_layers
+from engine.settings import FitSettings
+from engine.store import RunFolder
+from engine.windows import shard_windows
+import reference
+from conftest import documents, write_jsonl
+
+EXACT = 1e-10
+"""Float64 rounding stays below 1e-12 here. Wrong by at least 1e-2: a swapped or unrotated
+eigenbasis, a lost bias column, squaring before the sum over tokens, a padded position that counts."""
+
+B, T, O, I = 3, 5, 4, 6
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def random_factors(outputs: int = O, inputs: int = I) -> LayerFactors:
+    """Eigenvectors of random covariances; some directions were never used."""
+    lam = normal(outputs, inputs, seed=3).square()
+    lam[0, 1] = lam[2, 2] = 0
+    q_a = ekfac.eigenvectors(normal(inputs, inputs, seed=1))
+    return LayerFactors(q_a, ekfac.eigenvectors(normal(outputs, outputs, seed=2)), lam)
+
+
+# --- covariances and eigenvectors -------------------------------------------------------------------------
+
+
+def test_a_covariance_is_the_sum_over_the_positions_of_the_mask_and_no_others():
+    rows, mask = normal(B, T, I), torch.rand(B, T, generator=torch.Generator().manual_seed(1)) < 0.6
+    expected = torch.zeros(I, I, dtype=torch.float64)
+    for b in range(B):
+        for t in range(T):
+            if mask[b, t]:
+                expected += torch.outer(rows[b, t], rows[b, t])
+    found = ekfac.covariance_sum(rows, mask)
+    assert 0 < int(mask.sum()) < mask.numel()
+    assert found.dtype == torch.float64
+    assert reference.difference(found, expected) < EXACT
+
+
+def test_a_covariance_of_float32_rows_is_added_up_in_float64():
+    assert ekfac.covariance_sum(normal(B, T, I).float(), torch.ones(B, T, dtype=torch.bool)).dtype == torch.float64
+
+
+def test_eigenvectors_are_columns_that_make_the_covariance_diagonal():
+    covariance = ekfac.covariance_sum(normal(B, T, I), torch.ones(B, T, dtype=torch.bool))
+    vectors = ekfac.eigenvectors(covariance)
+    rotated = vectors.T @ covariance @ vectors
+    assert reference.difference(rotated, torch.diag(rotated.diagonal())) < EXACT
+    assert reference.difference(vectors.T @ vectors, torch.eye(I, dtype=torch.float64)) < EXACT
+
+
+def test_eigenvectors_of_a_float32_covariance_are_computed_in_float64():
+    # in float32 the columns are orthonormal to 1e-6 only
+    vectors = ekfac.eigenvectors(normal(40, 40).float())
+    assert reference.difference(vectors.T @ vectors, torch.eye(40, dtype=torch.float64)) < EXACT
+
+
+def test_rounding_that_makes_a_covariance_lopsided_is_averaged_away():
+    covariance = normal(I, I)
+    symmetric = (covariance + covariance.T) / 2
+    assert torch.equal(ekfac.eigenvectors(covariance), ekfac.eigenvectors(symmetric))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_covariance_that_is_not_finite_is_refused(bad):
+    covariance = torch.eye(I, dtype=torch.float64)
+    covariance[1, 2] = bad
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        ekfac.eigenvectors(covariance)
+
+
+# --- the eigenvalue correction ----------------------------------------------------------------------------
+
+
+def test_a_windows_gradient_is_the_sum_of_outer_products_output_by_input():
+    token_grad, activation = normal(B, T, O, seed=1), normal(B, T, I, seed=2)
+    expected = torch.stack([sum(torch.outer(token_grad[b, t], activation[b, t]) for t in range(T)) for b in range(B)])
+    assert reference.difference(ekfac.window_gradients(token_grad, activation), expected) < EXACT
+
+
+def rotated_and_squared(pseudo_grad, activation, factors) -> torch.Tensor:
+    """The definition, window by window: sum over tokens, rotate, square, sum over windows."""
+    total = torch.zeros(O, I, dtype=torch.float64)
+    for b in range(len(activation)):
+        summed = sum(torch.outer(p, a) for p, a in zip(pseudo_grad[b], activation[b], strict=True))
+        for o in range(O):
+            for i in range(I):
+                total[o, i] += (factors.q_s[:, o] @ summed @ factors.q_a[:, i]) ** 2
+    return total
+
+
+@pytest.mark.parametrize("tokens", [2, 40])
+def test_the_eigenvalue_correction_squares_the_rotated_gradient_of_each_window(tokens):
+    # 2 tokens rotate first, 40 after the sum: o i (o + i) = 240 against t (o^2 + i^2) = 104 and 2080
+    pseudo_grad, activation, factors = normal(B, tokens, O, seed=1), normal(B, tokens, I, seed=2), random_factors()
+    found = ekfac.squared_rotated_gradients(pseudo_grad, activation, factors.q_a, factors.q_s)
+    assert reference.difference(found, rotated_and_squared(pseudo_grad, activation, factors)) < EXACT
+
+
+def test_rotating_first_and_rotating_after_give_the_same():
+    pseudo_grad, activation, factors = normal(B, 2, O, seed=1), normal(B, 2, I, seed=2), random_factors()
+    first = ekfac.squared_rotated_gradients(pseudo_grad, activation, factors.q_a, factors.q_s)
+    # tokens without gradient change nothing but the cheaper order
+    longer = [torch.nn.functional.pad(tensor, (0, 0, 0, 38)) for tensor in (pseudo_grad, activation)]
+    after = ekfac.squared_rotated_gradients(*longer, factors.q_a, factors.q_s)
+    assert reference.difference(after, first) < EXACT
+
+
+def test_float32_corrections_are_added_up_in_float64():
+    q_a, q_s = torch.eye(I), torch.eye(O)
+    for tokens in (2, 40):
+        found = ekfac.squared_rotated_gradients(normal(B, tokens, O).float(), normal(B, tokens, I).float(), q_a, q_s)
+        assert found.dtype == torch.float64
+
+
+# --- the damped solve -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damping", [1e-3, 0.1, 10.0])
+def test_preconditioning_solves_the_dense_damped_system(damping):
+    factors, grad = random_factors(), normal(2, O, I, seed=5)
+    matrix = reference.dense(factors) + damping * torch.eye(O * I, dtype=torch.float64)
+    expected = torch.stack([torch.linalg.solve(matrix, one.flatten()).view(O, I) for one in grad])
+    assert reference.difference(ekfac.precondition(grad, factors, damping), expected) < EXACT
+
+
+@pytest.mark.parametrize("damping", [0.0, -0.1, float("nan")])
+def test_damping_that_is_not_positive_is_refused_with_its_value(damping):
+    with pytest.raises(ValueError, match=f"damping is {damping}"):
+        ekfac.precondition(normal(1, O, I), random_factors(), damping)
+
+
+# --- inner products ---------------------------------------------------------------------------------------
+
+
+def test_document_influence_is_the_inner_product_with_the_formed_gradient():
+    directions, window_grad = normal(2, O, I, seed=1), normal(B, O, I, seed=2)
+    expected = [[float((p * g).sum()) for g in window_grad] for p in directions]
+    found = ekfac.document_influence(directions, window_grad)
+    assert reference.difference(found, torch.tensor(expected, dtype=torch.float64)) < EXACT
+
+
+def test_position_influence_is_its_definition_at_every_position():
+    directions, token_grad, activation = normal(2, O, I, seed=1), normal(B, T, O, seed=2), normal(B, T, I, seed=3)
+    found = ekfac.position_influence(directions, token_grad, activation)
+    assert found.shape == (2, B, T)
+    for q in range(2):
+        for b in range(B):
+            expected = torch.stack([token_grad[b, t] @ directions[q] @ activation[b, t] for t in range(T)])
+            assert reference.difference(found[q, b], expected) < EXACT
+
+
+def test_low_rank_position_influence_is_that_of_the_multiplied_out_matrix():
+    thin = ekfac.LowRank(normal(2, O, 3, seed=1), normal(2, I, 3, seed=2), 0.0)
+    token_grad, activation = normal(B, T, O, seed=3), normal(B, T, I, seed=4)
+    expected = ekfac.position_influence(thin.u @ thin.v.mT, token_grad, activation)
+    assert reference.difference(ekfac.position_influence_low_rank(thin, token_grad, activation), expected) < EXACT
+
+
+# --- low rank ---------------------------------------------------------------------------------------------
+
+
+def with_spectra(*spectra: torch.Tensor, outputs: int, inputs: int) -> torch.Tensor:
+    """Matrices ``[q, o, i]`` with the given singular values."""
+    small = min(outputs, inputs)
+    made = []
+    for seed, spectrum in enumerate(spectra):
+        left = torch.linalg.qr(normal(outputs, small, seed=10 + seed)).Q
+        right = torch.linalg.qr(normal(inputs, small, seed=20 + seed)).Q
+        made.append((left * spectrum) @ right.T)
+    return torch.stack(made)
+
+
+def true_errors(matrices: torch.Tensor, thin: ekfac.LowRank) -> torch.Tensor:
+    return (matrices - thin.u @ thin.v.mT).flatten(1).norm(dim=1) / matrices.flatten(1).norm(dim=1)
+
+
+def smallest_rank(spectra: list[torch.Tensor], bound: float) -> int:
+    """By Eckart and Young the best error of rank r is the norm of the singular values left out."""
+    for rank in range(1, len(spectra[0]) + 1):
+        if all(s[rank:].norm() / s.norm() <= bound for s in spectra):
+            return rank
+    raise AssertionError
+
+
+SHAPES = {"full SVD": (30, 20), "randomised SVD": (120, 90)}
+DECAY = {name: torch.arange(min(shape), dtype=torch.float64) for name, shape in SHAPES.items()}
+
+
+@pytest.mark.parametrize("bound", [0.3, 0.05, 0.01])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_compression_finds_the_smallest_rank_within_the_bound_for_every_query(kind, bound):
+    outputs, inputs = SHAPES[kind]
+    spectra = [torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind])]
+    matrices = with_spectra(*spectra, outputs=outputs, inputs=inputs)
+    thin = ekfac.compress(matrices, bound)
+    assert thin is not None
+    assert (true_errors(matrices, thin) <= bound).all()
+    assert thin.u.shape[2] == thin.v.shape[2] == smallest_rank(spectra, bound)
+    # the query with the slower decay decides
+    assert smallest_rank(spectra[:1], bound) < smallest_rank(spectra, bound)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_error_that_compression_reports_is_the_true_one_of_the_worst_query(kind):
+    outputs, inputs = SHAPES[kind]
+    matrices = with_spectra(torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind]), outputs=outputs, inputs=inputs)
+    thin = ekfac.compress(matrices, 0.05)
+    assert thin is not None
+    # the reported error comes from a difference of squares: 1e-7 of |P| at worst in float64
+    assert abs(thin.error - float(true_errors(matrices, thin).max())) < 1e-7
+
+
+def test_a_spectrum_without_decay_needs_the_full_rank_and_keeps_the_matrix():
+    matrices = with_spectra(torch.ones(90, dtype=torch.float64), outputs=120, inputs=90)
+    thin = ekfac.compress(matrices, 0.01)
+    assert thin is not None
+    assert thin.u.shape[2] == 90
+    assert reference.difference(thin.u @ thin.v.mT, matrices) < EXACT
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_rank_beyond_the_largest_allowed_gives_none(kind):
+    outputs, inputs = SHAPES[kind]
+    spectrum = torch.exp(-0.4 * DECAY[kind])
+    matrices, needed = with_spectra(spectrum, outputs=outputs, inputs=inputs), smallest_rank([spectrum], 0.05)
+    assert ekfac.compress(matrices, 0.05, max_rank=needed - 1) is None
+    allowed = ekfac.compress(matrices, 0.05, max_rank=needed)
+    assert allowed is not None
+    assert allowed.u.shape[2] == needed
+
+
+def test_compression_of_a_direction_that_is_zero_stays_zero():
+    thin = ekfac.compress(torch.zeros(1, 30, 20, dtype=torch.float64), 0.05)
+    assert thin is not None
+    assert float((thin.u @ thin.v.mT).abs().max()) == 0
+
+
+# --- the factors of a fitted model ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[1, 4096], ids=["a window a batch", "all windows padded into one batch"])
+def fitted(request, gpt2, tmp_path_factory) -> Path:
+    """Factors of the toy GPT-2, all layers, from documents of different lengths and of several windows."""
+    folder = tmp_path_factory.mktemp("fit")
+    corpus = write_jsonl(folder / "corpus.jsonl", documents(12))
+    settings = FitSettings(layers="all", seed=7, overlap=5, batch_tokens=request.param)
+    fit(folder / "run", gpt2, corpus, settings)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def by_window(gpt2, fitted):
+    """What the factors come from: each window alone, its sampled labels and the gradients of their loss."""
+    folder, layers = RunFolder(fitted), tracked_layers(gpt2, "all")
+    windows = shard_windows(folder, 0, run_cutting(folder))
+    found = []
+    for window in windows:
+        labels = reference.sampled(gpt2, window, 7)
+        grads = reference.gradient(
+            layers, lambda window=window, labels=labels: reference.window_log_probs(gpt2, window, labels).sum()
+        )
+        inputs, outputs = at_layers(gpt2, layers, window, labels)
+        found.append((grads, inputs, outputs))
+    assert len({len(window) for window in windows}) > 3  # so that one batch has padding
+    assert any(window.loss_from for window in windows)
+    return found
+
+
+def at_layers(model, layers, window, labels):
+    """Input and pseudo-gradient of each layer at each position, by retained gradients of the whole graph."""
+    inputs, outputs = {}, {}
+
+    def keep(name):
+        def hook(module, args, output):
+            output.retain_grad()
+            inputs[name], outputs[name] = args[0].detach()[0], output
+
+        return hook
+
+    handles = [layer.module.register_forward_hook(keep(layer.name)) for layer in layers]
+    embedding = model.network.get_input_embeddings().weight.requires_grad_(True)
+    reference.window_log_probs(model, window, labels).sum().backward()
+    embedding.requires_grad_(False).grad = None
+    for handle in handles:
+        handle.remove()
+    return inputs, {name: output.grad[0] for name, output in outputs.items()}
+
+
+def test_the_factors_are_eigenvectors_of_both_covariances_over_all_unpadded_positions(gpt2, fitted, by_window):
+    factors = read_factors(RunFolder(fitted))
+    for layer in tracked_layers(gpt2, "all"):
+        covariance_a = torch.zeros(layer.inputs, layer.inputs, dtype=torch.float64)
+        covariance_s = torch.zeros(layer.outputs, layer.outputs, dtype=torch.float64)
+        for _, inputs, outputs in by_window:
+            for activation, pseudo_grad in zip(inputs[layer.name], outputs[layer.name], strict=True):
+                activation = torch.cat([activation, torch.ones(1, dtype=torch.float64)])
+                covariance_a += torch.outer(activation, activation)
+                covariance_s += torch.outer(pseudo_grad, pseudo_grad)
+        for vectors, covariance in (
+            (factors[layer.name].q_a, covariance_a),
+            (factors[layer.name].q_s, covariance_s),
+        ):
+            rotated = vectors.T @ covariance @ vectors
+            assert reference.difference(rotated, torch.diag(rotated.diagonal())) < EXACT
+            # a wrong matrix of the same size is far from diagonal in this basis
+            turned = vectors @ covariance @ vectors.T
+            assert reference.difference(turned, torch.diag(turned.diagonal())) > 1e-3
+
+
+def test_the_eigenvalue_correction_is_the_mean_square_of_the_rotated_window_gradients_of_autograd(fitted, by_window):
+    for name, layer in read_factors(RunFolder(fitted)).items():
+        squares = [(layer.q_s.T @ grads[name] @ layer.q_a).square() for grads, _, _ in by_window]
+        assert reference.difference(layer.lam, torch.stack(squares).mean(0)) < EXACT
+
+
+def test_the_eigenvalue_correction_is_the_diagonal_of_the_sampled_fisher_in_the_eigenbasis(fitted, by_window):
+    name = "transformer.h.1.mlp.c_fc"
+    layer = read_factors(RunFolder(fitted))[name]
+    flat = torch.stack([grads[name].flatten() for grads, _, _ in by_window])
+    fisher = flat.T @ flat / len(flat)
+    basis = torch.kron(layer.q_s.contiguous(), layer.q_a.contiguous())
+    assert reference.difference(layer.lam.flatten(), (basis.T @ fisher @ basis).diagonal()) < EXACT
+
+
+def test_the_labels_are_sampled_and_not_read_from_the_text(gpt2, fitted):
+    folder, layers = RunFolder(fitted), tracked_layers(gpt2, "all")
+    factors = read_factors(folder)
+    text = [reference.document_gradient(gpt2, layers, [w]) for w in shard_windows(folder, 0, run_cutting(folder))]
+    for name, layer in factors.items():
+        empirical = torch.stack([(layer.q_s.T @ grads[name] @ layer.q_a).square() for grads in text]).mean(0)
+        assert reference.difference(layer.lam, empirical) > 0.05
+
+
+def test_another_seed_draws_other_labels(gpt2, fitted, tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(12))
+    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers="all", seed=8, overlap=5))
+    before, after = read_factors(RunFolder(fitted)), read_factors(RunFolder(tmp_path / "run"))
+    name = "transformer.h.1.mlp.c_fc"
+    assert abs(float(after[name].lam.mean() / before[name].lam.mean()) - 1) > 1e-3
+
+
+def test_the_order_of_the_documents_changes_no_label(gpt2, fitted, tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(12)[::-1])
+    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers="all", seed=7, overlap=5))
+    ids = pq.read_table(RunFolder(tmp_path / "run").documents)["id"].to_pylist()
+    before, after = read_factors(RunFolder(fitted)), read_factors(RunFolder(tmp_path / "run"))
+    assert ids == [document.id for document in documents(12)[::-1]]
+    # the trace of lam is that of the Fisher and does not depend on the signs of eigenvectors
+    for name in before:
+        assert reference.difference(after[name].lam.sum(), before[name].lam.sum()) < EXACT
