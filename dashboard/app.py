@@ -11,6 +11,8 @@ import streamlit as st  # noqa: E402
 
 from dashboard import data  # noqa: E402
 
+RUN_PX = 260
+
 st.set_page_config(page_title="Whence", page_icon=":material/alt_route:", layout="wide")
 page = st.navigation(
     [
@@ -21,7 +23,16 @@ page = st.navigation(
 )
 runs = data.runs()
 if len(runs) > 1:
-    names = list(runs)
-    st.sidebar.selectbox("Run in use", names, key="run", bind="query-params", on_change=data.forget_choices)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.selectbox(
+            "Run in use",
+            list(runs),
+            key="run",
+            bind="query-params",
+            on_change=data.forget_choices,
+            label_visibility="collapsed",
+            width=RUN_PX,
+            icon=":material/database:",
+        )
 data.use_run(runs.get(st.session_state.get("run", next(iter(runs), ""))))
 page.run()

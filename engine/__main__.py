@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -39,18 +40,28 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
 def _type_of(annotation: Any) -> Callable[[str], Any]:
     names = str(annotation)
     if "int" in names:
-        return _count if "str" in names or "None" in names else int
+        return _count_or_word if "str" in names else _count if "None" in names else int
     return float if "float" in names else str
 
 
-def _count(text: str) -> int | str | None:
+def _count(text: str) -> int | None:
+    """A number, or ``all`` for no limit."""
+    return None if text in ("all", "none") else int(text)
+
+
+def _count_or_word(text: str) -> int | str | None:
     """A number, ``all`` for no limit, or a word the settings check."""
-    if text in ("all", "none"):
-        return None
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    return _count(text) if text in ("all", "none") or re.fullmatch(r"-?\d+", text) else text
 
 
-_count.__name__ = "number"
+def _positive(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
+
+
+for _type in (_count, _count_or_word, _positive):
+    _type.__name__ = "number"  # what argparse calls it in "invalid number value"
 
 
 def _settings(settings: type, given: argparse.Namespace) -> Any:
@@ -126,8 +137,10 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def _print_json(records: list[dict[str, Any]]) -> None:
-    json.dump(records, sys.stdout, indent=2, ensure_ascii=False, default=lambda value: value.item())
-    print()
+    from engine.export import without_nan
+
+    plain = [without_nan(record) for record in records]
+    print(json.dumps(plain, indent=2, ensure_ascii=False, default=lambda value: value.item()))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -161,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
 
     ranking = verb("top", _top, "Which documents raised or lowered a completion; without --query the completions.")
     ranking.add_argument("--query", help="title or id of a completion")
-    ranking.add_argument("--k", type=int, default=10, help="documents at each end (default: 10)")
+    ranking.add_argument("--k", type=_positive, default=10, help="documents at each end (default: 10)")
     ranking.add_argument("--json", action="store_true", help="print JSON")
     tokens = verb("tokens", _tokens, "Which tokens of a document carry its influence; computed if not stored.")
     tokens.add_argument("--query", required=True, help="title or id of a completion")
@@ -183,6 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
     except WhenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("stopped; what was finished stays, and the same command goes on from there.", file=sys.stderr)
         return 130

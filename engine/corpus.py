@@ -96,8 +96,8 @@ class Window:
 def read_corpus(path: str | Path) -> Iterator[Document]:
     """Documents of a JSONL file ``id, text, source, language, title``, one at a time.
 
-    ``id`` and ``text`` are required. Without a ``title`` the text's first words serve,
-    without ``source`` or ``language`` (also read from ``lang``) they are "unknown".
+    ``id`` and ``text`` are required. Without a ``title`` the text's first words serve (the id
+    if there are none), without ``source`` or ``language`` (also read from ``lang``) they are "unknown".
 
     Raises:
         CorpusError: If the file cannot be read, has no document, or an id comes twice.
@@ -137,7 +137,7 @@ def _document(fields: dict[str, Any], place: str) -> Document:
         text=text,
         source=_optional(fields, "source", place) or UNKNOWN_SOURCE,
         language=_optional(fields, "language", place) or _optional(fields, "lang", place) or UNKNOWN_LANGUAGE,
-        title=_optional(fields, "title", place) or _first_words(text),
+        title=_optional(fields, "title", place) or _first_words(text) or text_field(fields, "id", place),
     )
 
 

@@ -1,8 +1,10 @@
 """A run's tables as files for other programs: Parquet, CSV or JSON Lines by suffix."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +47,11 @@ def defuse(frame: pd.DataFrame) -> pd.DataFrame:
         dangerous = frame[name].astype(str).str.startswith(FORMULA_STARTS)
         frame.loc[dangerous, name] = "'" + frame.loc[dangerous, name].astype(str)
     return frame
+
+
+def without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """None for what is not a number, since JSON has no NaN: the cosine of an empty document."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
 
 
 def _documents(run: Run) -> Iterator[pd.DataFrame]:
@@ -121,7 +128,7 @@ def _write_jsonl(frames: Iterator[pd.DataFrame], part: Path) -> int:
     with part.open("w", encoding="utf-8") as file:
         for frame in frames:
             for row in frame.to_dict("records"):
-                file.write(json.dumps(row, ensure_ascii=False, default=lambda value: value.item()) + "\n")
+                file.write(json.dumps(without_nan(row), ensure_ascii=False, default=lambda value: value.item()) + "\n")
             rows += len(frame)
     return rows
 

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
@@ -50,6 +50,9 @@ def read_config(file: str | Path) -> RunConfig:
     if unknown or missing:
         wrong = f"has unknown entries {sorted(unknown)}" if unknown else f"lacks {sorted(missing)}"
         raise WhenceError(f"{file} {wrong} -- a run needs {', '.join(INPUTS)} and may have [fit], [query], [score].")
+    for name in INPUTS:
+        if not isinstance(content[name], str):
+            raise WhenceError(f"{file}: {name} is {content[name]!r}, not text -- write it in quotes.")
     if path.resolve() == (repository_folder() / SAMPLE).resolve():
         content |= {name: str(repository_folder() / content[name]) for name in INPUTS}
     settings = {step: make(**_known(step, make, content.get(step, {}), file)) for step, make in SETTINGS.items()}
@@ -63,10 +66,24 @@ def run_folder(name: str | Path) -> Path:
 
 def _known(step: str, make: type, given: dict[str, Any], file: str | Path) -> dict[str, Any]:
     names = [field.name for field in fields(make)]
+    if not isinstance(given, dict):
+        raise WhenceError(f"{file}: {step} is {given!r} -- its settings stand below a line [{step}].")
     unknown = given.keys() - set(names)
     if unknown:
         raise WhenceError(f"{file}: [{step}] has no setting {sorted(unknown)} -- it has {', '.join(names)}.")
-    return given
+    types = get_type_hints(make)
+    return {name: _typed(value, types[name], f"{file}: [{step}] {name}") for name, value in given.items()}
+
+
+def _typed(value: Any, annotation: Any, place: str) -> Any:
+    """The value if it has the setting's type; ``all`` stands for None, which TOML cannot write."""
+    types = get_args(annotation) or ((int, float) if annotation is float else (annotation,))
+    if value == "all" and type(None) in types:
+        return None
+    if type(value) not in types:
+        names = [one.__name__ for one in types if one is not type(None)] + ["'all'"] * (type(None) in types)
+        raise WhenceError(f"{place} is {value!r} -- write it as {' or '.join(names)}.")
+    return value
 
 
 def run_config(file: str | Path, progress: Progress) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +20,8 @@ from engine.store import RunFolder
 TokenKind = Literal["position", "prediction"]
 TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
 TABLE_OF_KIND = {"position": "tokens", "prediction": "prediction"}
+NEAR = 3
+"""Titles suggested when a name is unknown."""
 DOCUMENT_COLUMNS = ("document", "id", "title", "source", "language", "tokens", "windows")
 
 
@@ -213,8 +216,10 @@ class Run:
                 return int(found[what].iloc[0])
             if len(found) > 1:
                 raise RunError(f"{len(found)} of the run's {what} titles are {name!r} -- give the id instead.")
-        near = table[table["title"].str.contains(name, case=False, regex=False)]["title"].head(3).tolist()
-        hint = f"did you mean {near[0]!r}?" if near else f"for example {table['title'].iloc[0]!r}."
+        titles = table["title"]
+        near = titles[titles.str.contains(name, case=False, regex=False)].head(NEAR).tolist()
+        near = near or get_close_matches(name, titles.unique().tolist(), NEAR)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"for example {titles.iloc[0]!r}."
         raise RunError(f"no {what} of this run has the id or title {name!r} -- {hint}")
 
     def _known_tokens(self, query: int) -> list[int]:

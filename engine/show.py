@@ -1,6 +1,7 @@
 """Tables for the terminal and for ``--json``: what ``top`` and ``tokens`` print."""
 
 import math
+import re
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.run import Run, TokenInfluence
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
 HEAT_STEPS = (0.15, 0.4, 0.7)
 """Shares of the largest magnitude from which a token is dim, plain, bold on the terminal."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 PIPE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 KIND_MEANS = {
@@ -38,8 +40,8 @@ def top_tables(run: Run, query: int, k: int) -> list[Table | Text]:
     ranking = rank_documents(run, query)
     summary = headline(ranking)
     heading = Text.assemble(
-        "\n", (str(row["title"]), "bold"), "\n", Text(str(row["prompt"]), style="dim"),
-        Text(str(row["completion"]), style="bold underline"), "\n",
+        "\n", _text(row["title"], "bold"), "\n", _text(row["prompt"], "dim"),
+        _text(row["completion"], "bold underline"), "\n",
         f"{summary.raised:,} of {summary.documents:,} documents raised this completion, {summary.lowered:,} lowered "
         f"it; the ten strongest hold {summary.top_share:.0%} of all positive influence.",
     )  # fmt: skip
@@ -57,10 +59,15 @@ def _table(run: Run, title: str, ranking: pd.DataFrame) -> Table:
         _add_column(table, name, right=True)
     for row in ranking.itertuples():
         table.add_row(
-            Text(row.title), Text(row.source), row.language, number(row.influence), f"{row.share:.1%}",
+            _text(row.title), _text(row.source), _text(row.language), number(row.influence), f"{row.share:.1%}",
             number(row.gradient_cosine), f"{row.bm25:.1f}",
         )  # fmt: skip
     return table
+
+
+def _text(value: Any, style: str = "") -> Text:
+    """Text as it stands; control characters, which could command the terminal, are spelled out."""
+    return Text(CONTROL.sub(lambda found: repr(found[0])[1:-1], str(value)), style=style)
 
 
 def _add_column(table: Table, name: str, right: bool = False, max_width: int | None = None) -> None:
@@ -79,7 +86,9 @@ def query_list(run: Run) -> list[Table]:
     _add_column(table, "Raised most by", max_width=36)
     for row in run.queries.itertuples():
         first = rank_documents(run, row.query).iloc[0]
-        table.add_row(Text(row.title), row.kind, row.language, f"{row.log_prob:.2f}", Text(str(first["title"])))
+        table.add_row(
+            _text(row.title), _text(row.kind), _text(row.language), f"{row.log_prob:.2f}", _text(first["title"])
+        )
     return [table]
 
 
@@ -100,7 +109,7 @@ def token_texts(run: Run, document: int, found: TokenInfluence) -> list[Text | T
     largest = max((abs(value) for value in sums), default=0.0) or 1.0
     body = Text()
     for unit, value in zip(units, sums, strict=True):
-        body.append(text[unit.start : unit.end], style=_heat(value / largest))
+        body.append_text(_text(text[unit.start : unit.end], _heat(value / largest)))
     table = Table(title="Strongest pieces", title_justify="left", header_style="dim")
     for name in ("Text", "Character", f"Influence ({run.unit}/weight)"):
         table.add_column(name, justify="right" if name != "Text" else "left")
@@ -144,6 +153,6 @@ def _token_record(token: int, text: str, start: int, end: int, influence: np.nda
 
 def print_all(parts: list[Any]) -> None:
     """Print to standard output."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for part in parts:
         console.print(part)

@@ -54,6 +54,8 @@ from engine.errors import RunError
 
 FORMAT = 1
 STEPS = ("fit", "query", "score")
+FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
+"""Folders that each step writes."""
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
 DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
@@ -62,6 +64,8 @@ DISK_TROUBLE = {
     errno.EPERM: "writing there is not permitted",
     errno.EROFS: "the file system is read-only",
     errno.ENOTDIR: "a part of the path is a file",
+    errno.EEXIST: "a part of the path is a file",
+    errno.EISDIR: "there is a folder of that name",
 }
 
 
@@ -85,8 +89,8 @@ def writing(path: Path) -> Iterator[Path]:
         if error.errno not in DISK_TROUBLE:
             raise
         raise RunError(
-            f"{path} could not be written: {DISK_TROUBLE[error.errno]} -- the step stops here and what was "
-            "finished before stays -- make room or choose another --run folder, then start the step again."
+            f"{path} could not be written: {DISK_TROUBLE[error.errno]} -- what was finished before stays -- "
+            "make room or choose another folder, then start the same again: it goes on from there."
         ) from error
 
 
@@ -161,6 +165,8 @@ class RunFolder:
             raise RunError(
                 f"{file} cannot be read ({error}) -- the run's settings are unknown -- restore it."
             ) from None
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("steps", {}), dict):
+            raise RunError(f"{file} is not the manifest of a run -- the run's settings are unknown -- restore it.")
         if manifest.get("format") != FORMAT:
             raise RunError(
                 f"{self.path} has run format {manifest.get('format')!r}, this version reads {FORMAT} -- its "
@@ -219,8 +225,9 @@ def running_step(
 ) -> Iterator[dict[str, Any]]:
     """Run a step under the manifest's control: yields the entry to add results to.
 
-    An unfinished step of the same settings and inputs goes on where it stopped. The entry
-    is marked finished, with time and peak memory, when the block ends without error.
+    An unfinished step of the same settings and inputs goes on where it stopped. An unfinished
+    query step may change them: it begins anew each time, so a mistake in a query costs no fit.
+    The entry is marked finished, with time and peak memory, when the block ends without error.
 
     Args:
         folder: The run.
@@ -231,13 +238,15 @@ def running_step(
     Raises:
         RunError: If the step was started or finished with other settings or inputs.
     """
-    manifest = folder.manifest() or {"format": FORMAT, "steps": {}}
+    manifest: dict[str, Any] = {"format": FORMAT, "steps": {}} | folder.manifest()
     entry = manifest["steps"].get(step)
     settings, inputs = json.loads(json.dumps(settings)), json.loads(json.dumps(inputs))
-    if entry is not None:
+    if entry is not None and step == "query" and entry["state"] != "finished":
+        entry |= {"settings": settings, "inputs": inputs}
+    elif entry is not None:
         _check_same(folder, step, entry, settings, inputs)
     else:
-        _check_order(folder, manifest, step)
+        _check_new(folder, manifest, step)
         entry = {"state": "started", "settings": settings, "inputs": inputs, "seconds": 0.0}
     entry.setdefault("versions", _versions())
     started = time.monotonic()
@@ -249,8 +258,9 @@ def running_step(
         write_json(manifest, folder.path / "manifest.json")
 
     if entry["state"] != "finished":
-        for leftover in folder.path.rglob("*.part"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
+        for name in FOLDERS[step]:
+            for leftover in (folder.path / name).rglob("*.part"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
         save()
     try:
         yield entry
@@ -281,11 +291,17 @@ def _check_same(
         )
 
 
-def _check_order(folder: RunFolder, manifest: dict[str, Any], step: str) -> None:
+def _check_new(folder: RunFolder, manifest: dict[str, Any], step: str) -> None:
     later = [name for name in STEPS[STEPS.index(step) + 1 :] if name in manifest["steps"]]
     if later:
         raise RunError(
             f"{folder.path} already holds the {later[0]} step -- it depends on {step} -- use another --run folder."
+        )
+    unknown = [name for name in FOLDERS[step] if (folder.path / name).exists()]
+    if unknown:
+        raise RunError(
+            f"{folder.path / unknown[0]} is there, but manifest.json does not say what it was made from -- it would "
+            "be taken for this step's results -- use another --run folder, or delete this one."
         )
 
 

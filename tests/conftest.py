@@ -12,6 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from engine.corpus import Document
 from engine.model import LanguageModel, prepare
 
+torch.set_num_threads(1)  # toy models gain nothing from more; on a busy machine they are ten times as slow
+
 TEXTS = [
     "The ferry leaves the grey harbour at nine and comes back with the mail.",
     "A baker in the old town sells rye bread, plum cake and very small buns.",
@@ -119,6 +121,18 @@ def inputs(tmp_path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
+def toy_run(tmp_path_factory, toy_folder) -> Path:
+    """A finished run of the toy GPT-2 that some documents' tokens are not stored in; tests only read it."""
+    from engine import ScoreSettings, fit, query, score
+
+    folder = tmp_path_factory.mktemp("toy")
+    fit(folder / "run", str(toy_folder), write_jsonl(folder / "corpus.jsonl", documents(20)))
+    query(folder / "run", write_jsonl(folder / "queries.jsonl", QUERIES))
+    score(folder / "run", ScoreSettings(keep_tokens=5, keep_prediction=2))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def sample_run(tmp_path_factory) -> Path:
     """A finished run of the embedded sample, computed once per test session."""
     given = os.environ.get("WHENCE_TEST_RUN")
@@ -130,5 +144,7 @@ def sample_run(tmp_path_factory) -> Path:
     from engine.progress import SilentProgress
 
     folder = tmp_path_factory.mktemp("runs") / "sample"
+    torch.set_num_threads(os.cpu_count() or 1)
     compute(replace(read_config("sample"), run=str(folder)), SilentProgress())
+    torch.set_num_threads(1)
     return folder

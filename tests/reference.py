@@ -96,12 +96,12 @@ def dense(factors: LayerFactors) -> Tensor:
 
 
 def dense_solve(factors: dict[str, LayerFactors], grad: Gradient, damping_factor: float) -> Gradient:
-    """``(G + damping I)^-1 grad`` with the damping of each layer its own."""
+    """``(G + damping I)^-1 grad`` of gradients ``[n, o, i]``, with the damping of each layer its own."""
     solved = {}
     for name, layer in factors.items():
         matrix = dense(layer)
         matrix += damping_factor * layer.lam.mean() * torch.eye(len(matrix), dtype=matrix.dtype)
-        solved[name] = torch.linalg.solve(matrix, grad[name].flatten()).view_as(grad[name])
+        solved[name] = torch.linalg.solve(matrix, grad[name].flatten(1).T).T.view_as(grad[name])
     return solved
 
 

@@ -30,7 +30,7 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _no_worker(monkeypatch, request):
+def _no_worker(monkeypatch):
     """Pages ask for jobs; nobody does them here."""
     monkeypatch.setattr(data, "ensure_worker", lambda home: None)
 
@@ -78,7 +78,7 @@ def test_the_influence_page_answers_in_a_sentence_with_numbers(open_page, tiny):
     app = open_page(tiny)
     ranking = data.ranking(Run(tiny / "small_run"), 0)
     raised = int((ranking["influence"] > 0).sum())
-    assert f"{raised} of 16 documents raised this completion" in words(app)
+    assert f"## {raised} of 16 documents raised this completion" in words(app)
     assert text.escape(ranking["title"].iloc[0]) in words(app)
     assert "nats per unit of weight" in words(app)
     assert "The tokens (the model's start token among them) add up to" in words(app)

@@ -90,8 +90,13 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
             on_click=data.submit_tokens,
             args=(*wanted, text.plain(document["title"], 80)),
         )
-        return
-    job_panel(lambda: data.token_job(*wanted), key="tokens_job")
+    else:
+        job_panel(lambda: data.token_job(*wanted), key="tokens_job")
+    body, units = data.document_units(choice.run, int(document["document"]))
+    pieces = [Piece(body[unit.start : unit.end], None) for unit in units[:MAX_PIECES]]
+    token_strip(
+        pieces, key="strip_of_document", label="The document's text", unit=choice.unit, on_choose=lambda places: None
+    )
 
 
 def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence) -> None:
@@ -105,7 +110,7 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
     with left:
         token_strip(
             pieces[:MAX_PIECES],
-            key=f"strip_{name}",
+            key="strip_of_document",
             label="The document's text with the influence of each token",
             unit=choice.unit,
             selected=_picked(units),
@@ -113,17 +118,17 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
         )
         if len(pieces) > MAX_PIECES:
             st.caption(f"The first {MAX_PIECES:,} of {len(pieces):,} pieces; the table has the strongest of all.")
+        _sums(summed, document, choice)
+        _pinned(choice, body, units, by_row)
+        _matrix(choice, body, units, by_row, f"map_{name}")
     with right:
         _top(table, choice, f"top_{name}")
-    _sums(summed, document, choice)
-    _pinned(choice, body, units, by_row)
-    _matrix(choice, body, units, by_row, f"map_{name}")
-    download(
-        table.assign(document=document["id"], title=document["title"], token_influence=influence.kind),
-        data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
-        "token_influence",
-        f"download_{name}",
-    )
+        download(
+            table.assign(document=document["id"], title=document["title"], token_influence=influence.kind),
+            data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
+            "token_influence",
+            f"download_{name}",
+        )
 
 
 def _pieces(
@@ -212,7 +217,7 @@ def _completion_pieces(choice: Choice) -> list[tuple[str, list[int]]]:
 
 
 def _matrix(choice: Choice, body: str, units: list[data.Unit], by_row: np.ndarray, key: str) -> None:
-    st.markdown("##### Which token of the completion each training token acts on")
+    st.markdown("#### Which token of the completion each training token acts on")
     rows = _completion_pieces(choice)
     columns = [(_name("", data.START_PLACE), data.START_PLACE, 0)] if by_row[:, 0].any() else []
     columns += [

@@ -69,12 +69,12 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
     measured = choice.run.unit
     return {
         "rank": number("Rank", help="Among all scored documents; 1 raised it most.", width=60),
-        "title": words("Document", width=300),
+        "title": words("Document", width=230),
         "source": words("Source", width=110),
         "language": words("Language", width=90),
         "influence": number("Influence", format="%+.3g", help=f"{choice.unit}; plus raises.", width=90),
         "share": st.column_config.ProgressColumn(
-            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=120, color=colour,
+            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=110, color=colour,
             help="Of all that raised it, or of all that lowered it.",
         ),
         "left_out": number(
@@ -83,11 +83,11 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
             "not calibrated against retraining.",
         ),
         "gradient_dot": number(
-            "Gradient dot", format="%+.3g", width=100,
+            "Grad. dot", format="%+.3g", width=85,
             help="Baseline for the whole completion: inner product of the two gradients, without curvature.",
         ),
         "gradient_cosine": number(
-            "Gradient cosine", format="%+.3g", width=115,
+            "Grad. cosine", format="%+.3g", width=100,
             help="Baseline for the whole completion: cosine of the two gradients, from −1 to 1, no unit.",
         ),
         "bm25": number("BM25", format="%.3g", width=70, help="Baseline: words in common, Okapi BM25, no unit."),

@@ -4,7 +4,8 @@
 //       selected [places]. A hidden character arrives as \u0000NAME\u0000.
 
 const LEVELS = 10
-const STRONG = 20
+const FEWEST_STRONG = 5
+const MOST_STRONG = 20
 const HEADER_PX = 64 // a tooltip must not hide under the page's header
 const KEYS = {
   values: "← → token · ↑ ↓ line · n p next or previous strong token · Enter pin · Esc close",
@@ -113,7 +114,8 @@ function rank(state) {
   const order = state.items.map((_, i) => i)
   order.sort((a, b) => Math.abs(state.items[b].value) - Math.abs(state.items[a].value) || a - b)
   order.forEach((i, place) => (state.items[i].rank = place + 1))
-  state.strong = order.slice(0, STRONG).filter((i) => state.items[i].value !== 0)
+  const count = Math.max(FEWEST_STRONG, Math.min(Math.ceil(order.length / 10), MOST_STRONG))
+  state.strong = order.slice(0, count).filter((i) => state.items[i].value !== 0)
   state.strong.forEach((i) => state.items[i].span.classList.add("strong", state.items[i].value > 0 ? "plus" : "minus"))
   state.strong.sort((a, b) => a - b)
 }
@@ -122,7 +124,7 @@ function legend(state) {
   const { data } = state
   const node = state.root.querySelector(".legend")
   node.replaceChildren()
-  if (data.mode !== "values") return
+  if (data.mode !== "values" || !state.items.length) return
   const scale = make("span", "scale")
   scale.append(make("span", "", number(-data.scale) + (data.clipped ? " or below" : "")), make("span", "bar"), make("span", "", number(data.scale) + (data.clipped ? " or above" : "")))
   const words = make("span", "muted", data.unit + " · orange lowers, blue raises · underlined: the " + state.strong.length + " strongest")
@@ -188,7 +190,7 @@ function hide(state) {
 
 function say(state, extra) {
   const lines = describe(state, state.active)
-  state.root.querySelector(".status").textContent = [...lines, extra ?? ""].join(", ")
+  state.root.querySelector(".status").textContent = [...lines, ...(extra ? [extra] : [])].join(", ")
 }
 
 function go(state, i) {

@@ -44,7 +44,7 @@ def _start(job: data.Job | None) -> None:
         job_panel(data.run_job, key="run_job")
         return
     with st.container(border=True):
-        st.markdown("##### There is no run to look at yet")
+        st.markdown("## There is no run to look at yet")
         if data.sample_is_there():
             st.markdown(
                 "Compute the embedded sample: a small model, a small corpus and a set of completions. It takes some "
@@ -87,7 +87,7 @@ def _facts(run: data.Run) -> None:
     """The run in use at a glance."""
     corpus, tracked = run.fit["corpus"], run.fit["tracked"]
     with st.container(border=True):
-        st.markdown(f"##### Run in use: {text.escape(run.name)}")
+        st.markdown(f"## Run in use: {text.escape(run.name)}")
         with st.container(horizontal=True):
             st.metric("Documents", f"{corpus['documents']:,}")
             st.metric("Tokens", f"{corpus['tokens']:,}")
@@ -120,7 +120,7 @@ def _jobs() -> None:
     jobs = data.recent_jobs(RECENT)
     if not jobs:
         return
-    st.markdown("##### Recent jobs")
+    st.markdown("## Recent jobs")
     st.dataframe(
         pd.DataFrame(
             {

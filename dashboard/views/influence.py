@@ -16,8 +16,8 @@ HOW_TO_READ = """
 **Sign.** Blue and a plus: more weight on this document, or token, in training raises the measurement. Orange and a
 minus: it lowers it.
 
-**Unit.** {unit} per unit of weight: how much the measurement ({measurement}) would change, to first order, if the
-document counted once more in training, times the size of the training set.
+**Unit.** Influence is in {unit} per unit of weight: how much the measurement ({measurement}) would change, to first
+order, if the document counted once more in training, times the size of the training set.
 
 **What may be compared.** Documents and tokens for one completion. Sums are exact: tokens add up to their document, and
 the completion's tokens add up to the completion. Numbers of different completions have different scales.
@@ -41,21 +41,20 @@ def main() -> None:
     _show_completion(choice)
     ranking = data.ranking(run, completion.query, choice.tokens)
     _answer(choice, ranking)
-    shown = _filtered(ranking)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown = _filtered(ranking)
+        if not shown.empty:
+            _download(choice, shown)
     document = _document(ranking, shown)
     if shown.empty:
         _nothing(ranking)
     else:
         document_table(choice, shown, document, on_open=_open)
-        download(
-            shown.drop(columns="document"),
-            data.provenance(run, completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
-            "influence",
-            "download_documents",
-        )
     _how_to_read(run)
     if document is not None:
         st.space("small")
+        if document["id"] not in set(shown["id"]):
+            st.caption("The document below is not among those in the table above.")
         document_panel(choice, document)
 
 
@@ -134,7 +133,7 @@ def _side(choice: Choice, side: str) -> None:
 
     token_strip(
         pieces,
-        key=f"completion_{query}_{side}",
+        key=f"strip_of_{side}",
         label="The prompt and its completion; choose tokens of the completion",
         unit="nats log-probability",
         mode="choices",
@@ -148,12 +147,12 @@ def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
     head = data.headline(ranking)
     what = "these tokens" if choice.tokens else "this completion"
     if not head.raised:
-        st.markdown(f"#### None of {head.documents:,} documents raised {what}; {head.lowered:,} lowered it.")
+        st.markdown(f"## None of {head.documents:,} documents raised {what}; {head.lowered:,} lowered it.")
         return
     first = ranking.iloc[0]
     strongest = "The strongest alone carries" if head.raised == 1 else f"The {min(10, head.raised)} strongest carry"
     st.markdown(
-        f"#### {head.raised:,} of {head.documents:,} documents raised {what}, {head.lowered:,} lowered "
+        f"## {head.raised:,} of {head.documents:,} documents raised {what}, {head.lowered:,} lowered "
         f"{'them' if choice.tokens else 'it'}."
     )
     st.markdown(
@@ -165,20 +164,29 @@ def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
 
 def _filtered(ranking: pd.DataFrame) -> pd.DataFrame:
     """The documents to show, by the address's direction and filters."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        direction = st.segmented_control(
-            "Documents that", DIRECTIONS, default=DIRECTIONS[0], required=True, key="direction", bind="query-params",
-            on_change=url.put, args=("document",), label_visibility="collapsed",
-        )  # fmt: skip
-        sources = st.multiselect(
-            "Source", sorted(ranking["source"].unique()), key="source", bind="query-params", placeholder="All sources",
-            format_func=text.plain, label_visibility="collapsed", width=260,
-        )  # fmt: skip
-        languages = st.multiselect(
-            "Language", sorted(ranking["language"].unique()), key="language", bind="query-params",
-            placeholder="All languages", format_func=text.language, label_visibility="collapsed", width=260,
-        )  # fmt: skip
+    direction = st.segmented_control(
+        "Documents that", DIRECTIONS, default=DIRECTIONS[0], required=True, key="direction", bind="query-params",
+        on_change=url.put, args=("document",), label_visibility="collapsed",
+    )  # fmt: skip
+    sources = st.multiselect(
+        "Source", sorted(ranking["source"].unique()), key="source", bind="query-params", placeholder="All sources",
+        format_func=text.plain, label_visibility="collapsed", width=220,
+    )  # fmt: skip
+    languages = st.multiselect(
+        "Language", sorted(ranking["language"].unique()), key="language", bind="query-params",
+        placeholder="All languages", format_func=text.language, label_visibility="collapsed", width=220,
+    )  # fmt: skip
     return data.select(ranking, direction != DIRECTIONS[1], sources, languages)
+
+
+def _download(choice: Choice, shown: pd.DataFrame) -> None:
+    """Offer the documents in the table, and those it has no room for."""
+    download(
+        shown.drop(columns="document"),
+        data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
+        "influence",
+        "download_documents",
+    )
 
 
 def _document(ranking: pd.DataFrame, shown: pd.DataFrame) -> pd.Series | None:

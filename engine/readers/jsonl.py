@@ -1,6 +1,7 @@
 """JSON Lines: one object a line, UTF-8, as a stream."""
 
 import json
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if not path.is_file():
         raise CorpusError(f"{path} is not a file -- there is nothing to read -- check the path.")
-    with path.open("rb") as lines:
+    try:
+        lines = path.open("rb")
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror}) -- check its permissions.") from None
+    with lines:
         for number, raw in enumerate(lines, start=1):
             place = f"{path}, line {number}"
             if number == 1:
@@ -39,6 +44,8 @@ def _parse(raw: bytes, place: str) -> dict[str, Any]:
             f"{place}: not valid JSON ({error.msg} at character {error.pos + 1}) -- each line must be "
             "one JSON object -- mend the line."
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+        raise CorpusError(f"{place}: JSON that cannot be held ({error}) -- mend the line.") from None
     if not isinstance(parsed, dict):
         raise CorpusError(
             f"{place}: a JSON {type(parsed).__name__}, not an object -- each line must be one object "
@@ -55,8 +62,12 @@ def text_field(fields: dict[str, Any], name: str, place: str) -> str:
     """
     value = fields.get(name)
     if not isinstance(value, str):
-        wrong = "is missing" if value is None else f"is {value!r}, not a string"
-        raise CorpusError(f"{place}: field `{name}` {wrong} -- it is required -- add it to this line.")
+        if value is None:
+            raise CorpusError(f"{place}: field `{name}` is missing -- it is required -- add it to this line.")
+        raise CorpusError(
+            f"{place}: field `{name}` is {reprlib.repr(value)}, not a string -- it would be shown wrongly -- "
+            "write it as text in quotes."
+        )
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise CorpusError(
             f"{place}: field `{name}` holds half of a surrogate pair (\\ud800-\\udfff) -- it is no "

@@ -1,0 +1,219 @@
+"""Agreement with kronfluence 1.0.1 (an independent program) on small models, everything aligned.
+
+Aligned means: the same MLP layers, float32, eager attention, true Fisher, damping 0.1 * mean(lam)
+(its default is 1e-8), summed losses, documents of equal length in one window each, since it masks
+activations but not output gradients at padded positions. It draws labels with torch's generator and
+Whence by inversion, so its task is given Whence's labels; how much other labels change is a test of its own.
+"""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import reference
+from conftest import write_jsonl
+from engine import FitSettings, QuerySettings, Run, ScoreSettings, fit, query, score
+from engine.factors import read_factors, run_cutting
+from engine.model import prepare, tracked_layers
+from engine.store import RunFolder
+from engine.windows import shard_windows
+
+pytest.importorskip("kronfluence", reason="kronfluence is installed by `make test`")
+from kronfluence.analyzer import Analyzer, prepare_model
+from kronfluence.arguments import FactorArguments, ScoreArguments
+from kronfluence.task import Task
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*GradScaler.* is deprecated:FutureWarning")  # kronfluence's own call
+
+LABELS_ALIKE = 1e-4
+"""Same labels: both are float32 programs and differ by 1e-6 of the largest influence. Off by more than 1e-2:
+damping not scaled by mean(lam), lam averaged over tokens instead of windows, the text's labels."""
+OWN_LABELS_RANK = 0.99
+"""Other labels: rank correlation 0.998 with 200 documents; 0.9 is what plain gradient dot has."""
+WORDS, LENGTH, DOCUMENTS = 60, 24, 200
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word, so that documents of equal length are easy to write."""
+    vocabulary = {"<s>": 0} | {f"w{n}": n for n in range(1, WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
+
+
+def corpus() -> list[dict[str, str]]:
+    """Chains of words in which the next is often the last one plus a step of the document's own."""
+    random = np.random.default_rng(0)
+    made = []
+    for number in range(DOCUMENTS):
+        step, word, words = 1 + number % 7, int(random.integers(1, WORDS)), []
+        for _ in range(LENGTH):
+            words.append(f"w{word}")
+            word = 1 + (word - 1 + step) % (WORDS - 1) if random.random() < 0.7 else int(random.integers(1, WORDS))
+        made.append({"id": f"d{number}", "text": " ".join(words)})
+    return made
+
+
+QUERIES = [
+    {"id": "q0", "prompt": "w3 w5 w7 w9 w11 w13", "completion": " w15 w17"},
+    {"id": "q1", "prompt": "w40 w45 w50 w55 w1 w6", "completion": " w11 w16"},
+]
+
+
+def llama() -> nn.Module:
+    config = LlamaConfig(
+        vocab_size=WORDS, max_position_embeddings=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=2, bos_token_id=0, eos_token_id=0, attn_implementation="eager", initializer_range=0.2,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def neox() -> nn.Module:
+    config = GPTNeoXConfig(
+        vocab_size=WORDS, max_position_embeddings=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=2, bos_token_id=0, eos_token_id=0, attn_implementation="eager", initializer_range=0.2,
+    )  # fmt: skip
+    return GPTNeoXForCausalLM(config)
+
+
+class Words(Task):
+    """The toy language model as a kronfluence task; a batch is (inputs, targets, labels, from)."""
+
+    def __init__(self, layers: list[str], own_labels: bool) -> None:
+        self.layers, self.own_labels = layers, own_labels
+
+    def compute_train_loss(self, batch, model: nn.Module, sample: bool = False) -> torch.Tensor:
+        inputs, targets, labels, _ = batch
+        logits = model(input_ids=inputs, use_cache=False).logits.flatten(0, 1)
+        if sample and self.own_labels:
+            labels = torch.multinomial(logits.detach().softmax(-1), 1).view_as(targets)
+        chosen = labels if sample else targets
+        return nn.functional.cross_entropy(logits, chosen.flatten(), reduction="sum")
+
+    def compute_measurement(self, batch, model: nn.Module) -> torch.Tensor:
+        """Minus the log-probability, as kronfluence multiplies with the gradient of a loss."""
+        inputs, targets, _, first = batch
+        logits = model(input_ids=inputs, use_cache=False).logits[:, int(first) :]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), targets[:, int(first) :].flatten(), reduction="sum")
+
+    def get_influence_tracked_modules(self) -> list[str]:
+        return self.layers
+
+    def get_attention_mask(self, batch) -> None:
+        return None
+
+
+@dataclass
+class Pair:
+    """A finished run of Whence and what kronfluence needs to repeat it."""
+
+    run: Path
+    network: nn.Module
+    layers: list[str]
+    documents: list
+    queries: list
+
+    def kronfluence(self, folder: Path, own_labels: bool = False, per_token: bool = False, damping=None):
+        """Its factors and its scores ``[q, d]`` or ``[q, d, t]``."""
+        torch.manual_seed(0)
+        task = Words(self.layers, own_labels)
+        network = prepare_model(copy.deepcopy(self.network), task)  # it wraps the network in place
+        analyzer = Analyzer("words", network, task, cpu=True, disable_tqdm=True, output_dir=str(folder))
+        analyzer.fit_all_factors(
+            "f", self.documents, per_device_batch_size=50, factor_args=FactorArguments(strategy="ekfac")
+        )
+        analyzer.compute_pairwise_scores(
+            "s", "f", self.queries, self.documents, per_device_query_batch_size=1, per_device_train_batch_size=50,
+            score_args=ScoreArguments(damping_factor=damping, compute_per_token_scores=per_token),
+        )  # fmt: skip
+        factors = {
+            "lam": analyzer.load_lambda_matrices("f"),
+            "vectors": analyzer.load_eigendecomposition("f"),
+        }
+        return factors, analyzer.load_pairwise_scores("s")["all_modules"]
+
+
+def make_pair(folder: Path, make) -> Pair:
+    torch.manual_seed(4)
+    network = make()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.2)
+    model = prepare("words", network, word_tokenizer(), 32)
+    run = folder / "run"
+    fit(run, model, write_jsonl(folder / "corpus.jsonl", corpus()), FitSettings(batch_tokens=1200))
+    query(run, write_jsonl(folder / "queries.jsonl", QUERIES), QuerySettings(damping_factor=0.1), model=model)
+    score(run, ScoreSettings(keep_tokens=None, keep_prediction=0, rank_error=1e-6), model=model)
+    windows = shard_windows(RunFolder(run), 0, run_cutting(RunFolder(run)))
+    assert len(windows) == DOCUMENTS
+    assert {len(window) for window in windows} == {LENGTH}
+    documents = [
+        (w.input_ids.copy(), w.targets.copy(), np.array(reference.sampled(model, w, 0)), np.array(0)) for w in windows
+    ]
+    queries = []
+    for one in QUERIES:
+        ids = np.array([0, *model.tokenizer(one["prompt"] + one["completion"])["input_ids"]])
+        first = len(ids) - 1 - len(one["completion"].split())
+        queries.append((ids[:-1], ids[1:], ids[1:], np.array(first)))
+    return Pair(run, network, [layer.name for layer in tracked_layers(model)], documents, queries)
+
+
+def influence(pair: Pair) -> np.ndarray:
+    """Whence's influence of each document on each completion, ``[q, d]``."""
+    table, counts = pq.read_table(RunFolder(pair.run).shard("documents", 0)), [2, 2]
+    return np.stack(
+        [
+            np.sum([table[f"influence.{number}.{token}"].to_numpy() for token in range(count)], axis=0)
+            for number, count in enumerate(counts)
+        ]
+    )
+
+
+@pytest.fixture(scope="module", params=[llama, neox], ids=["Llama without bias", "GPT-NeoX with bias"])
+def pair(request, tmp_path_factory) -> Pair:
+    return make_pair(tmp_path_factory.mktemp("pair"), request.param)
+
+
+def test_with_the_same_labels_factors_and_influences_agree(pair, tmp_path):
+    factors, scores = pair.kronfluence(tmp_path / "k")
+    for name, layer in read_factors(RunFolder(pair.run)).items():
+        windows = factors["lam"]["num_lambda_processed"][name]
+        assert int(windows) == DOCUMENTS
+        lam = factors["lam"]["lambda_matrix"][name] / windows
+        assert reference.difference(layer.lam.mean(), lam.mean()) < LABELS_ALIKE  # the damping comes from it
+    expected = influence(pair)
+    for number in range(len(QUERIES)):
+        assert reference.difference(scores[number], expected[number]) < LABELS_ALIKE
+        assert reference.spearman(scores[number].numpy(), expected[number]) > 0.9999
+
+
+def test_position_influence_agrees_token_by_token(pair, tmp_path):
+    _, scores = pair.kronfluence(tmp_path / "k", per_token=True)
+    assert scores.shape == (len(QUERIES), DOCUMENTS, LENGTH)
+    for number in range(len(QUERIES)):
+        found = [Run(pair.run).token_influence(number, d).influence.sum(0) for d in range(DOCUMENTS)]
+        # the last token is no input, so nothing passes through its position
+        assert reference.difference(np.stack(found)[:, :-1], scores[number]) < LABELS_ALIKE
+        assert not np.stack(found)[:, -1].any()
+
+
+def test_with_labels_of_its_own_the_ranking_is_nearly_the_same(pair, tmp_path):
+    _, scores = pair.kronfluence(tmp_path / "k", own_labels=True)
+    for number, expected in enumerate(influence(pair)):
+        assert reference.spearman(scores[number].numpy(), expected) > OWN_LABELS_RANK
+
+
+def test_another_damping_gives_another_ranking(pair, tmp_path):
+    """The agreement is not that of any two gradient methods."""
+    _, scores = pair.kronfluence(tmp_path / "k", damping=1e3)
+    for number, expected in enumerate(influence(pair)):
+        assert reference.spearman(scores[number].numpy(), expected) < OWN_LABELS_RANK
