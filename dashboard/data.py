@@ -14,12 +14,15 @@ from engine.analysis.ranking import headline, rank_documents
 from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
 from engine.errors import WhenceError
-from engine.jobs import REPOSITORY, Job, JobTable, ensure_worker, force_cancel
+from engine.jobs import Job, JobTable
+from engine.pipeline import SAMPLE, run_folder
 from engine.run import Run, TokenInfluence, is_run
+from engine.store import repository_folder
+from engine.worker_process import ensure_worker, force_cancel
 
 __all__ = ["START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "token_table", "unit_influence"]
 
-SAMPLE_CONFIG = "sample_data/sample.toml"
+SAMPLE_NAME = "sample"
 SAMPLE_COMMAND = "python -m engine run sample"
 CHOICES = ("query", "tokens", "document", "token")
 """What the address holds about one run and means nothing in another."""
@@ -30,7 +33,7 @@ _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 def runs_folder() -> Path:
     """Where runs and jobs live."""
-    return Path(os.environ.get("WHENCE_RUNS", REPOSITORY / "runs")).resolve()
+    return Path(os.environ.get("WHENCE_RUNS", repository_folder() / "runs")).resolve()
 
 
 def runs() -> dict[str, Path]:
@@ -38,7 +41,7 @@ def runs() -> dict[str, Path]:
     folder = runs_folder()
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     named = os.environ.get("WHENCE_RUN")
-    first = [path for path in (folder / named, Path(named)) if path.is_dir()][:1] if named else []
+    first = [_folder_of(named)] if named else []
     newest = sorted(found, key=_changed, reverse=True)
     labels: dict[str, Path] = {}
     for path in dict.fromkeys(path.resolve() for path in first + newest):
@@ -46,6 +49,15 @@ def runs() -> dict[str, Path]:
         if name:
             labels[name if name not in labels else f"{name} ({path.name})"] = path
     return labels
+
+
+def _folder_of(name: str) -> Path:
+    """The folder of a run named in the runs folder, of a TOML file, or given itself."""
+    inside = runs_folder() / name
+    try:
+        return inside if inside.is_dir() else run_folder(name)
+    except WhenceError:
+        return inside
 
 
 def use_run(path: Path | None) -> None:
@@ -193,12 +205,13 @@ def sides(run: Run) -> tuple[str, ...]:
 
 def sample_is_there() -> bool:
     """Whether the embedded sample can be computed."""
-    return (REPOSITORY / SAMPLE_CONFIG).is_file()
+    return (repository_folder() / SAMPLE).is_file()
 
 
 def submit_sample() -> Job:
     """Ask for the run of the embedded sample."""
-    return _submit("run", {"config": SAMPLE_CONFIG}, "Compute the sample")
+    arguments = {"config": SAMPLE_NAME, "run": str(runs_folder() / SAMPLE_NAME)}
+    return _submit("run", arguments, "Compute the sample")
 
 
 def submit_tokens(run: Run, query: int, document: int, kind: str, title: str) -> Job:

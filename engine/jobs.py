@@ -1,6 +1,6 @@
 """The job table: work that needs the model, asked for by a page and done by the one worker.
 
-A page submits a job, calls :func:`ensure_worker` and reads how the job fares; the worker
+A page submits a job, calls :func:`engine.worker_process.ensure_worker` and reads how the job fares; the worker
 (:mod:`engine.worker`) claims it, reports progress and stores the result. Nothing here
 imports torch, so pages open at once.
 
@@ -14,24 +14,20 @@ Files in ``home``::
 """
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Column
 
 from engine.errors import WhenceError
+from engine.locks import guard
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -39,8 +35,6 @@ DEAD_AFTER_S = 15.0
 MAX_ATTEMPTS = 3
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another one; a write takes about a millisecond."""
-KILL_WAIT_S = 5.0
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 STOPPED = "The worker stopped; the job is queued again."
 DIED_TOO_OFTEN = (
@@ -318,111 +312,3 @@ def _process_exists(pid: int | None) -> bool:
     except PermissionError:
         pass
     return True
-
-
-@contextlib.contextmanager
-def guard(home: Path) -> Iterator[None]:
-    """One process at a time: a glance at ``worker.lock`` must not look like a worker to somebody else."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "guard.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def open_worker_lock(home: Path) -> IO[str] | None:
-    """Take ``worker.lock``; None if a worker holds it. Call it under :func:`guard`."""
-    file = (home / "worker.lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-def write_worker_pid(lock: IO[str], pid: int) -> None:
-    """Say in ``worker.lock`` who holds it. Call it under :func:`guard`."""
-    lock.truncate(0)
-    lock.write(str(pid))
-    lock.flush()
-
-
-def worker_pid(home: Path) -> int | None:
-    """Process id of the worker that serves ``home``; None without one."""
-    with guard(home):
-        lock = open_worker_lock(home)
-        if lock is None:
-            return int((home / "worker.lock").read_text())
-        lock.close()
-    return None
-
-
-def worker_alive(home: Path) -> bool:
-    """Whether a worker serves ``home``."""
-    return worker_pid(home) is not None
-
-
-def ensure_worker(home: Path) -> None:
-    """Start a worker for ``home`` unless one is alive. Returns at once.
-
-    The lock is taken here and handed to the new process, so there is never a moment in
-    which a second call could start a second worker.
-    """
-    home = home.resolve()
-    with guard(home):
-        lock = open_worker_lock(home)
-        if lock is None:
-            return
-        command = [sys.executable, "-m", "engine.worker", "--home", str(home), "--lock", str(lock.fileno())]
-        with lock, (home / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(lock.fileno(),),
-                start_new_session=True,
-            )
-            write_worker_pid(lock, process.pid)
-    threading.Thread(target=process.wait, daemon=True).start()  # else it stays a zombie after its end
-
-
-def stop_worker(home: Path, grace_s: float = 5.0) -> None:
-    """Stop the worker of ``home``, if any; its job is queued again.
-
-    Args:
-        home: The worker's home folder.
-        grace_s: Seconds between asking and killing, together with whatever it started.
-    """
-    home = home.resolve()
-    pid = worker_pid(home)
-    if pid is None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    if not _wait_for_end(home, pid, grace_s):
-        with contextlib.suppress(ProcessLookupError):
-            leads_a_group = os.getpgid(pid) == pid  # not so for one that a script or a test started
-            (os.killpg if leads_a_group else os.kill)(pid, signal.SIGKILL)
-        _wait_for_end(home, pid, KILL_WAIT_S)
-    JobTable(home).release(pid)
-
-
-def _wait_for_end(home: Path, pid: int, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while worker_pid(home) == pid:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def force_cancel(home: Path, job_id: int, grace_s: float = 2.0) -> Job:
-    """Cancel a job whose worker does not react, by stopping the worker; the next one serves the rest."""
-    table = JobTable(home)
-    job = table.cancel(job_id)
-    if job.state == "running" and job.worker_pid is not None:
-        stop_worker(home, grace_s)
-        table.release(job.worker_pid)  # in case the worker was dead before
-    return table.get(job_id)

@@ -1,7 +1,7 @@
 """All three steps from one TOML file, or from the embedded sample."""
 
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -86,8 +86,13 @@ def _typed(value: Any, annotation: Any, place: str) -> Any:
     return value
 
 
-def run_config(file: str | Path, progress: Progress) -> Path:
+def run_config(file: str | Path, progress: Progress, run: str | None = None) -> Path:
     """Compute all three steps of a TOML file; finished steps are not computed again.
+
+    Args:
+        file: The TOML file, or ``sample``.
+        progress: Where progress is reported.
+        run: Folder of the run in place of the file's.
 
     Returns:
         The run's folder.
@@ -96,6 +101,7 @@ def run_config(file: str | Path, progress: Progress) -> Path:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
     config = read_config(file)
+    config = replace(config, run=run) if run else config
     if not is_computed(config):
         compute(config, progress)
     return Path(config.run)

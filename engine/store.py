@@ -258,9 +258,7 @@ def running_step(
         write_json(manifest, folder.path / "manifest.json")
 
     if entry["state"] != "finished":
-        for name in FOLDERS[step]:
-            for leftover in (folder.path / name).rglob("*.part"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
+        _remove_leftovers(folder, step)
         save()
     try:
         yield entry
@@ -273,6 +271,14 @@ def running_step(
         entry["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         entry["peak_memory_bytes"] = peak_memory()
         save()
+
+
+def _remove_leftovers(folder: RunFolder, step: str) -> None:
+    """What a killed process was writing: our own ``.part`` files and safetensors' ``.tmp`` ones."""
+    for name in FOLDERS[step]:
+        for pattern in ("*.part", ".tmp*"):
+            for leftover in (folder.path / name).rglob(pattern):
+                leftover.unlink(missing_ok=True)
 
 
 def _check_same(

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 from engine.errors import Cancelled, WhenceError
-from engine.jobs import Job, JobTable, guard, open_worker_lock, write_worker_pid
+from engine.jobs import Job, JobTable
+from engine.locks import guard, open_worker_lock, write_worker_pid
 from engine.progress import Progress, format_seconds
 
 POLL_S = 0.25
@@ -137,7 +138,7 @@ Handler = Callable[[WorkerContext, dict[str, Any], Progress], dict[str, Any]]
 def _run(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from engine.pipeline import run_config
 
-    return {"run": str(run_config(arguments["config"], progress))}
+    return {"run": str(run_config(arguments["config"], progress, arguments.get("run")))}
 
 
 def _tokens(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def _unexpected(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Entry point of the process that :func:`engine.jobs.ensure_worker` starts."""
+    """Entry point of the process that :func:`engine.worker_process.ensure_worker` starts."""
     parser = argparse.ArgumentParser(prog="engine.worker", description="Do the jobs of a home folder.")
     parser.add_argument("--home", type=Path, required=True, help="folder of the job table")
     parser.add_argument("--idle-exit", type=float, default=IDLE_EXIT_S, help="seconds without a job to end after")

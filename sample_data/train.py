@@ -1,6 +1,6 @@
 """Train the sample's tokenizer and tiny model: ``python -m sample_data.train``.
 
-Reads ``corpus.jsonl``; writes a stock transformers folder ``model/`` and the model section of the
+Reads ``corpus.jsonl``; writes a stock transformers folder ``models/small/`` and the model section of the
 card. Takes about three minutes on one CPU core. The seed fixes the run on one machine; another
 torch version or thread count may round differently.
 """
@@ -164,8 +164,8 @@ def main() -> None:
     started = time.monotonic()
     model = train_model(cut, len(tokenizer), recipe).bfloat16()
     minutes = (time.monotonic() - started) / 60
-    model.save_pretrained(HERE / "model")
-    tokenizer.save_pretrained(HERE / "model")
+    model.save_pretrained(HERE / "models" / "small")
+    tokenizer.save_pretrained(HERE / "models" / "small")
     body = (
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer):,} token vocabulary; "
         f"{tokens:,} training tokens in {len(cut)} windows ({tokens / len(texts):.0f} tokens per document), "

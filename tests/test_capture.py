@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 import torch
+from conftest import make_gpt2, make_llama
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-import reference
-from conftest import make_gpt2, make_llama
 from engine.batching import pad
 from engine.capture import capture, directional_log_probs, run_network
 from engine.corpus import Window
@@ -169,9 +169,7 @@ def test_prediction_influence_is_the_gradient_of_each_loss_term_times_the_direct
         own = {name: rows[row] for name, rows in along.items()}
         expected = torch.zeros(batch.targets.shape[1], dtype=torch.float64)
         for place in range(len(window) - window.loss_from):
-            term = reference.gradient(
-                layers, lambda w=window, place=place: reference.window_log_probs(model, w)[place]
-            )
+            term = reference.gradient(layers, lambda w=window, place=place: reference.window_log_probs(model, w)[place])
             expected[window.loss_from + place] = reference.inner(own, term)
         assert reference.difference(found[row], expected) < tolerance
         assert (found[row][expected == 0] == 0).all()  # context and padding

@@ -58,10 +58,10 @@ def test_documents_come_one_at_a_time(tmp_path):
 
 
 BROKEN = {
-    "invalid UTF-8": (b'{"id": "b", "text": "caf\xe9"}', LINE + r"byte 25 \(0xe9\) is not valid UTF-8 .* iconv"),
+    "invalid UTF-8": (b'{"id": "b", "text": "caf\xe9"}', LINE + r"byte 25 \(0xe9\) is not valid UTF-8 .*`iconv"),
     "no JSON": (b"{'id': 1}", LINE + "not valid JSON .* at character 2.* mend the line"),
-    "cut short": (b'{"id": "b", "text": "tw', LINE + "not valid JSON .*Unterminated string"),
-    "two objects": (b'{"id": "b"} {"id": "c"}', LINE + "not valid JSON .*Extra data .* at character 13"),
+    "cut short": (b'{"id": "b", "text": "tw', LINE + "not valid JSON .*Invalid control character at character 24"),
+    "two objects": (b'{"id": "b"} {"id": "c"}', LINE + "not valid JSON .*Extra data at character 13"),
     "a list": (b'["b", "two"]', LINE + "a JSON list, not an object .* `id` and `text`"),
     "a number": (b"12", LINE + "a JSON int, not an object"),
     "no id": (b'{"text": "two"}', LINE + "field `id` is missing .* add it"),

@@ -14,8 +14,9 @@ from dashboard import data
 from dashboard.components import text
 from dashboard.components.downloads import csv
 from dashboard.components.token_strip import Piece, _packed, _paragraphs, scale_of
-from engine.jobs import REPOSITORY, JobTable
+from engine.jobs import JobTable
 from engine.run import Run
+from engine.store import repository_folder
 
 TIMEOUT_S = 60.0
 
@@ -40,7 +41,7 @@ def open_page(monkeypatch):
     def opened(runs: Path, page: str = "influence", **address: str) -> AppTest:
         monkeypatch.setenv("WHENCE_RUNS", str(runs))
         monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
+        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
         if page != "home":
             app.run().switch_page(f"views/{page}.py")
         for name, value in address.items():
@@ -174,13 +175,13 @@ def test_without_a_run_home_offers_the_sample_and_influence_leads_there(open_pag
     assert data.SAMPLE_COMMAND in app.code[0].value
     next(button for button in app.button if button.label == "Compute the sample").click().run()
     assert not app.exception
-    assert JobTable(tmp_path).recent(1)[0].arguments == {"config": data.SAMPLE_CONFIG}
+    assert JobTable(tmp_path).recent(1)[0].arguments == {"config": "sample", "run": str(tmp_path / "sample")}
     assert "Waiting for its turn." in app.get("progress")[0].text
 
 
 def test_a_failed_job_shows_its_sentence_and_can_be_started_again(open_page, tmp_path):
     jobs = JobTable(tmp_path)
-    jobs.submit("run", {"config": data.SAMPLE_CONFIG}, "Compute the sample")
+    jobs.submit("run", {"config": "sample"}, "Compute the sample")
     jobs.finish(jobs.claim(os.getpid()), "failed", "the model <b>is missing</b> -- build it.")
     app = open_page(tmp_path, "home")
     assert "failed" in app.error[0].value

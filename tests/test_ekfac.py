@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import reference
 import torch
+from conftest import documents, write_jsonl
 
 from engine import ekfac, fit
 from engine.ekfac import LayerFactors
@@ -13,8 +15,6 @@ from engine.model import tracked_layers
 from engine.settings import FitSettings
 from engine.store import RunFolder
 from engine.windows import shard_windows
-import reference
-from conftest import documents, write_jsonl
 
 EXACT = 1e-10
 """Float64 rounding stays below 1e-12 here. Wrong by at least 1e-2: a swapped or unrotated
@@ -218,7 +218,9 @@ def test_compression_finds_the_smallest_rank_within_the_bound_for_every_query(ki
 @pytest.mark.parametrize("kind", SHAPES)
 def test_the_error_that_compression_reports_is_the_true_one_of_the_worst_query(kind):
     outputs, inputs = SHAPES[kind]
-    matrices = with_spectra(torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind]), outputs=outputs, inputs=inputs)
+    matrices = with_spectra(
+        torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind]), outputs=outputs, inputs=inputs
+    )
     thin = ekfac.compress(matrices, 0.05)
     assert thin is not None
     # the reported error comes from a difference of squares: 1e-7 of |P| at worst in float64

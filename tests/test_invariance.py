@@ -24,7 +24,9 @@ def compute(run: Path, model: Path, corpus: Path, queries: Path, batch_tokens: i
     query(run, queries)
     score(run, ScoreSettings(batch_tokens=batch_tokens, keep_tokens=None))
     reader = Run(run)
-    scores = [reader.influence(number).set_index("document").add_suffix(f" {number}") for number in reader.queries["query"]]
+    scores = [
+        reader.influence(number).set_index("document").add_suffix(f" {number}") for number in reader.queries["query"]
+    ]
     return pd.concat(scores, axis=1).set_index(reader.documents["id"]).sort_index()
 
 

@@ -16,21 +16,12 @@ from typing import IO, Any
 import pytest
 
 from engine.errors import Cancelled, WhenceError
-from engine.jobs import (
-    MAX_ATTEMPTS,
-    REPOSITORY,
-    Job,
-    JobTable,
-    ensure_worker,
-    force_cancel,
-    guard,
-    open_worker_lock,
-    stop_worker,
-    worker_alive,
-    worker_pid,
-)
+from engine.jobs import MAX_ATTEMPTS, Job, JobTable
+from engine.locks import guard, open_worker_lock
 from engine.progress import Progress
+from engine.store import repository_folder
 from engine.worker import JobProgress, WorkerContext, serve
+from engine.worker_process import ensure_worker, force_cancel, stop_worker, worker_alive, worker_pid
 
 SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_S = 30.0  # bound for things that take well under a second; only a failing test waits so long
@@ -151,9 +142,7 @@ def test_a_job_ends_with_its_result_and_a_log(table: JobTable) -> None:
     assert "Counting: 2 sheep" in table.log(job.id) and "Count two sheep: done" in table.log(job.id)
 
 
-def test_a_running_job_shows_its_progress_and_the_time_left(
-    table: JobTable, start: Callable[..., BaseProcess]
-) -> None:
+def test_a_running_job_shows_its_progress_and_the_time_left(table: JobTable, start: Callable[..., BaseProcess]) -> None:
     job = table.submit("count", {"total": 100_000}, "Count sheep")
     start()
     wait_until(lambda: table.get(job.id).done > 0)
@@ -175,9 +164,7 @@ def test_the_time_left_is_unknown_without_a_rate_and_never_negative(table: JobTa
     assert table.get(job.id).seconds_left == 0.0
 
 
-def test_progress_is_stored_about_four_times_a_second(
-    table: JobTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_is_stored_about_four_times_a_second(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
     table.submit("count", {}, "Count")
     job = table.claim(os.getpid())
     assert job is not None
@@ -275,9 +262,7 @@ def test_identical_submissions_are_one_job_until_it_ends(table: JobTable) -> Non
     assert table.submit("record", {"number": 1, "also": [1, 2]}, "One").id != job.id
 
 
-def test_the_next_worker_finishes_the_job_of_a_killed_one(
-    table: JobTable, start: Callable[..., BaseProcess]
-) -> None:
+def test_the_next_worker_finishes_the_job_of_a_killed_one(table: JobTable, start: Callable[..., BaseProcess]) -> None:
     job = table.submit("count", {"total": 100}, "Count sheep")
     worker = start()
     wait_until(lambda: table.get(job.id).done > 0)
@@ -351,9 +336,7 @@ def test_a_stopped_worker_puts_its_job_back_and_it_is_no_failed_attempt(
     assert worker.exitcode == 0
 
 
-def test_a_job_that_does_not_react_is_cancelled_by_force(
-    table: JobTable, start: Callable[..., BaseProcess]
-) -> None:
+def test_a_job_that_does_not_react_is_cancelled_by_force(table: JobTable, start: Callable[..., BaseProcess]) -> None:
     job = table.submit("hang", {}, "Hang")
     other = table.submit("record", {"number": 1}, "One")
     worker = start()
@@ -435,9 +418,9 @@ def test_a_second_worker_is_refused(table: JobTable, start: Callable[..., BasePr
 
 def test_looking_for_a_worker_never_keeps_one_from_starting(table: JobTable) -> None:
     look = "while True: worker_alive(pathlib.Path(sys.argv[1])); print(flush=True)"
-    code = f"import sys, pathlib; from engine.jobs import worker_alive\n{look}"
+    code = f"import sys, pathlib; from engine.worker_process import worker_alive\n{look}"
     command = [sys.executable, "-c", code, str(table.home)]
-    looking = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
+    looking = subprocess.Popen(command, cwd=repository_folder(), stdout=subprocess.PIPE)
     try:
         assert looking.stdout is not None and looking.stdout.readline()
         for _ in range(2000):
@@ -524,8 +507,8 @@ def test_the_context_keeps_the_two_entries_used_last(tmp_path: Path) -> None:
 
 
 def test_pages_import_jobs_without_the_heavy_libraries() -> None:
-    code = "import sys, engine.jobs; print({'torch', 'transformers', 'streamlit'} & set(sys.modules))"
+    code = "import sys, engine.worker_process; print({'torch', 'transformers', 'streamlit'} & set(sys.modules))"
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=repository_folder(), capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "set()"

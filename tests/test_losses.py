@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import reference
 import torch
 from scipy import stats
 
-import reference
 from engine.losses import sampled_labels, token_log_probs, token_measurements, uniforms
 from engine.settings import UNITS
 

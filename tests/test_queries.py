@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import reference
 import torch
+from conftest import QUERIES, documents, write_jsonl
 from transformers import PreTrainedTokenizerFast
 
-import reference
-from conftest import QUERIES, documents, write_jsonl
 from engine import fit, query
 from engine.corpus import Query, tokenize
 from engine.errors import CorpusError

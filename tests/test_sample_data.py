@@ -167,7 +167,7 @@ def test_the_model_loads_and_its_tokenizer_round_trips_every_text(
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = SAMPLE / "model"
+    folder = SAMPLE / "models" / "small"
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     assert model.config.tie_word_embeddings

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import QUERIES, documents, write_jsonl
+from conftest import QUERIES, documents, make_gpt2, write_jsonl
+from safetensors import SafetensorError
 
 import engine.store
 import engine.tensors
@@ -80,18 +81,25 @@ def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["file.txt"]
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Path], None]] = {
     "table": lambda path: write_table(TABLE, path),
     "tensors": lambda path: write_tensors({"a": torch.zeros(100_000)}, path),
     "json": lambda path: write_json(["text" * 10_000], path),
 }
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_full_disk_is_named_and_the_old_file_stays(kind, tmp_path):
+def test_a_full_disk_is_named_and_the_old_file_stays(kind, tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     (tmp_path / "file.part").symlink_to("/dev/full")  # takes nothing: "no space left on device"
+    if kind == "tensors":  # written beside the target and renamed, so the link would not be followed
+
+        def refuse(*_: Any) -> None:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+        monkeypatch.setattr(engine.tensors, "save_file", refuse)
     with pytest.raises(RunError, match=r"file could not be written: the disk is full .* stays .* make room"):
         WRITERS[kind](path)
     assert path.read_bytes() == b"old"
@@ -211,18 +219,21 @@ def test_a_step_again_with_something_else_is_refused_and_says_what_differs(run, 
             (lambda: fit(run, str(toy_folder), other_corpus), "corpus_hash: .* before, .* now"),
             (lambda: fit(run, str(other_model), corpus), "model: '.*toy-gpt2' before, '.*other-model' now"),
             (lambda: query(run, queries, QuerySettings(damping_factor=0.5)), "damping_factor: 0.1 before, 0.5 now"),
-            (lambda: query(run, queries, QuerySettings(measurement="logit")), "measurement: 'log_prob' before, 'logit'"),
+            (
+                lambda: query(run, queries, QuerySettings(measurement="logit")),
+                "measurement: 'log_prob' before, 'logit'",
+            ),
             (lambda: query(run, other_queries), "queries_hash: .* before, .* now"),
             (lambda: score(run, ScoreSettings(keep_tokens=6, keep_prediction=2)), "keep_tokens: 5 before, 6 now"),
         ):
-            with pytest.raises(RunError, match=f"finished with other settings or inputs .*{difference}.* another --run"):
+            with pytest.raises(
+                RunError, match=f"finished with other settings or inputs .*{difference}.* another --run"
+            ):
                 use()
 
 
 def test_a_model_changed_in_place_is_refused(toy_folder, fitted, inputs, tmp_path):
     """The folder's name is the same, the weights are not."""
-    from conftest import make_gpt2
-
     model = shutil.copytree(toy_folder, tmp_path / "model")
     run = tmp_path / "run"
     fit(run, str(model), inputs[0])
@@ -262,13 +273,15 @@ def test_leftovers_of_a_killed_process_are_removed_and_files_of_others_are_not(t
     run.mkdir()
     (run / "mine.part").write_text("not the engine's")
     fit(run, str(toy_folder), inputs[0])
-    (run / "query" / "gradients").mkdir(parents=True)
-    manifest = RunFolder(run).manifest()
-    write_json(manifest, run / "manifest.json")
-    with pytest.raises(RunError, match="does not say what it was made from"):
-        query(run, inputs[1])
-    shutil.rmtree(run / "query")
+    with pytest.raises(ValueError, match="no `contrast`"):
+        query(run, write_jsonl(tmp_path / "q.jsonl", [QUERIES[1] | {"contrast": ""}]), QuerySettings("contrast"))
+    for name in ("query/tokens.parquet.part", "query/gradients/.tmpAbC123"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("half")
     query(run, inputs[1])
+    assert sorted(file.name for file in (run / "query").rglob("*") if file.is_file()) == [
+        "00000.safetensors", "00001.safetensors", "queries.parquet", "tokens.parquet",
+    ]  # fmt: skip
     assert (run / "mine.part").read_text() == "not the engine's"
 
 
@@ -278,7 +291,10 @@ def test_leftovers_of_a_killed_process_are_removed_and_files_of_others_are_not(t
 @pytest.mark.parametrize("below", ["note.txt", "note.txt/run"])
 def test_a_run_folder_below_a_file_is_refused(below, toy_folder, inputs, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    with unchanged(tmp_path), pytest.raises(RunError, match="cannot be used: a part of the path is a file .* another --run"):
+    with (
+        unchanged(tmp_path),
+        pytest.raises(RunError, match="cannot be used: a part of the path is a file .* another --run"),
+    ):
         fit(tmp_path / below, str(toy_folder), inputs[0])
 
 

@@ -12,10 +12,10 @@ from functools import cache, partial
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
-
 import reference
+import torch
 from conftest import QUERIES, documents, write_jsonl
+
 from engine import QuerySettings, Run, ScoreSettings, fit, load_model, query, score, token_influence
 from engine.corpus import Query, Window, cut_windows
 from engine.directions import Directions, choose_directions, multiply_out, read_directions
