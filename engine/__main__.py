@@ -193,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         given.call(given)
+        sys.stdout.flush()
     except WhenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

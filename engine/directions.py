@@ -41,12 +41,6 @@ class Directions:
     def rows(self) -> int:
         return sum(self.tokens) + len(self.tokens)
 
-    def rank(self, layer: str) -> int:
-        """Rank of a layer's rows: that of the thin ones, else the full one."""
-        if layer in self.thin:
-            return self.thin[layer].u.shape[2]
-        return min(self.full[layer].shape[1:])
-
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""
         first = sum(self.tokens[:query])

@@ -118,7 +118,8 @@ def _write_csv(frames: Iterator[pd.DataFrame], part: Path) -> int:
     rows = 0
     with part.open("w", encoding="utf-8", newline="") as file:
         for number, frame in enumerate(frames):
-            defuse(frame).to_csv(file, index=False, header=number == 0)
+            # as RFC 4180 has it; only what is part of a line's end is quoted within a cell
+            defuse(frame).to_csv(file, index=False, header=number == 0, lineterminator="\r\n")
             rows += len(frame)
     return rows
 

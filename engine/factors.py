@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from engine import ekfac
-from engine.batching import Batch, batches
+from engine.batching import Batch, batches, pad
 from engine.capture import capture, run_network
 from engine.corpus import corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
-from engine.estimate import Work, announce, factor_bytes
+from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
@@ -169,9 +169,7 @@ class _Fit:
     def run(self) -> None:
         stage = self.folder.factors.with_name("eigenvectors.safetensors")
         if not stage.is_file() and not self.folder.factors.is_file():
-            size = factor_bytes(self.layers)  # held as float64 sums beside the finished ones
-            work = Work("fit", self.total, self.settings.batch_tokens, 4 * size, 2 * size)
-            announce(self.progress, work, self.model, self.layers, self.folder.path)
+            self._announce()
             means = self._pass("Fitting covariances", "covariance", self._add_covariances)
             vectors = {name: ekfac.eigenvectors(mean).to(self.model.working_dtype) for name, mean in means.items()}
             write_tensors(vectors, stage)
@@ -182,6 +180,15 @@ class _Fit:
             write_tensors(vectors | lam, self.folder.factors)
         for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
             leftover.unlink(missing_ok=True)
+
+    def _announce(self) -> None:
+        """A trial of the first pass; the second costs about as much."""
+        filled = next(windows for shard in self.shards if (windows := self._windows(shard)))
+        trial = pad(probe_windows(filled), self.model.device)
+        rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
+        size = factor_bytes(self.layers)
+        memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
+        announce(self.progress, Estimate("fit", 2 * rate * self.total, memory, 2 * size), self.folder.path)
 
     def _count(self, shards: Iterable[int]) -> int:
         return sum(len(window) for shard in shards for window in self._windows(shard))

@@ -171,15 +171,16 @@ class Run:
         """Stored token influences of a document; None where they are computed on demand only."""
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
+        completion_tokens = len(self._known_tokens(query))
         on_demand = self.folder.on_demand(kind, query, document)
         source = str(on_demand) if on_demand.is_file() else str(self.path / "score" / TABLE_OF_KIND[kind] / "*.parquet")
         found = duckdb.execute(
             "SELECT positions, influence FROM read_parquet($source) WHERE query = $query AND document = $document",
-            {"source": source, "query": query, "document": document},
+            {"source": source, "query": int(query), "document": int(document)},  # a table's cells are numpy's
         ).fetchone()
         if found is None:
             return None
-        values = np.asarray(found[1], dtype=np.float32).reshape(len(self._known_tokens(query)), found[0])
+        values = np.asarray(found[1], dtype=np.float32).reshape(completion_tokens, found[0])
         return TokenInfluence(kind, values, self.has_start)
 
     def documents_with_tokens(self, query: int, kind: str = "position") -> list[int]:
@@ -189,7 +190,7 @@ class Run:
         folder = self.path / "score" / TABLE_OF_KIND[kind]
         rows = duckdb.execute(
             "SELECT document FROM read_parquet($source) WHERE query = $query ORDER BY document",
-            {"source": str(folder / "*.parquet"), "query": query},
+            {"source": str(folder / "*.parquet"), "query": int(query)},
         ).fetchall()
         return [row[0] for row in rows]
 

@@ -23,7 +23,7 @@ from engine.directions import Directions, choose_directions, multiply_out, read_
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.errors import RunError
-from engine.estimate import Work, announce
+from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
@@ -88,10 +88,11 @@ class _Score:
         factors = read_factors(self.folder, str(self.model.device))
         directions = self._directions(factors)
         only = set(np.unique(chosen).tolist()) if self.settings.prefilter else None
-        self._documents(directions, only)
-        influence = self._influences()
         place = {number: number for number in range(len(self.queries))}
         scorer = Scorer(self.model, self.layers, directions, place, self.settings.batch_tokens)
+        self._announce(scorer, len(only) if only is not None else self.corpus["documents"])
+        self._documents(directions, only)
+        influence = self._influences()
         self._token_pass(
             "tokens", "Tokens by position", scorer.position, self._ends(influence, self.settings.keep_tokens)
         )
@@ -101,9 +102,9 @@ class _Score:
             scorer.prediction,
             self._ends(influence, self.settings.keep_prediction),
         )
+        thin = {name: f"rank {rows.u.shape[2]}, error {rows.error:.3g}" for name, rows in directions.thin.items()}
         results = {
-            "directions": dict.fromkeys(directions.full, "full")
-            | {layer: f"rank {thin.u.shape[2]}, error {thin.error:.3g}" for layer, thin in directions.thin.items()},
+            "directions": {layer: thin.get(layer, "full") for layer in factors},
             "scored_documents": len(only) if only is not None else self.corpus["documents"],
             "candidates_per_query": chosen.shape[1],
         }
@@ -149,6 +150,41 @@ class _Score:
         multiply_out(directions, sum(self.positions) / self.corpus["windows"], self.settings.memory_gb * 1e9)
         return directions
 
+    def _announce(self, scorer: Scorer, documents: int) -> None:
+        """Trials of the three passes on a few documents."""
+        filled = (shard_windows(self.folder, shard, self.cutting) for shard in self.shards)
+        trial = probe_windows(next(windows for windows in filled if windows))
+        here = sorted({window.document for window in trial})
+        lengths = {document: self.positions[document] for document in here}
+        tokens = sum(map(len, trial))
+        mean = sum(self.positions) / len(self.positions)
+
+        keep = documents if self.settings.keep_tokens is None else self.settings.keep_tokens
+        per_document = [  # queries that want the tokens of a document, on average
+            len(self.queries) * min(1.0, 2 * kept / documents) for kept in (keep, self.settings.keep_prediction)
+        ]
+        wanted = {document: range(max(1, round(per_document[0]))) for document in here}
+        first = {document: [0] for document in here[:1]}
+        first_windows = [window for window in trial if window.document == here[0]]
+        silent = SilentProgress()
+        rates = [
+            seconds_per_token(
+                lambda: score_documents(self.model, self.layers, scorer.directions, here, trial, tokens, silent), tokens
+            ),
+            seconds_per_token(lambda: list(scorer.position(wanted, trial, lengths, silent)), tokens),
+            seconds_per_token(
+                lambda: list(scorer.prediction(first, first_windows, lengths, silent)),
+                self.tokens[0] * sum(map(len, first_windows)),
+            ),
+        ]
+        work = [1, min(1.0, per_document[0]), per_document[1] * float(np.mean(self.tokens))]
+        seconds = documents * mean * sum(rate * share for rate, share in zip(rates, work, strict=True))
+        pairs = sum(min(documents, 2 * kept) for kept in (keep, self.settings.keep_prediction)) * sum(self.tokens)
+        full = sum(rows.numel() * rows.element_size() for rows in scorer.directions.full.values())
+        memory = full + batch_bytes(self.model, self.layers, self.settings.batch_tokens)
+        disk = 4 * (documents * scorer.directions.rows + pairs * mean)
+        announce(self.progress, Estimate("score", seconds, memory, disk), self.folder.path)
+
     def _documents(self, directions: Directions, only: set[int] | None) -> None:
         todo = [shard for shard in self.shards if not self.folder.shard("documents", shard).is_file()]
         if not todo:
@@ -158,18 +194,7 @@ class _Score:
         )
         members = {shard: self._members(shard, only) for shard in self.shards}
         work = {shard: sum(self.positions[document] for document in members[shard]) for shard in self.shards}
-        pairs = sum(self.tokens) * min(self.corpus["documents"], 2 * (self.settings.keep_tokens or 10**9))
-        held = sum(rows.numel() * rows.element_size() for rows in directions.full.values())
-        disk = 4 * (len(self.positions) * directions.rows + pairs * int(np.mean(self.positions)))
-        tokens = sum(work[shard] for shard in todo)
-        announce(
-            self.progress,
-            Work("score", tokens, self.settings.batch_tokens, held, disk),
-            self.model,
-            self.layers,
-            self.folder.path,
-        )
-        self.progress.start("Scoring documents", tokens)
+        self.progress.start("Scoring documents", sum(work[shard] for shard in todo))
         for shard in todo:
             windows = shard_windows(self.folder, shard, self.cutting, only)
             scores = score_documents(

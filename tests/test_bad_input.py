@@ -173,7 +173,7 @@ def ask(fitted, tmp_path) -> Callable[..., Path]:
 
 
 def test_a_token_across_the_cut_belongs_to_the_completion_and_is_flagged(ask):
-    """"th" + "e ferry": the tokenizer makes one token of "the"."""
+    """ "th" + "e ferry": the tokenizer makes one token of "the"."""
     run = Run(ask("In a storm th", "e ferry"))
     tokens = run.tokens_of_query(0)
     assert tokens["straddles"].tolist() == [True] + [False] * (len(tokens) - 1)
@@ -199,7 +199,9 @@ def test_a_completion_of_several_tokens_a_character_is_asked_whole(ask):
 
 def test_a_query_as_long_as_the_context_is_asked_and_one_token_more_is_refused(ask, toy_folder, fitted, tmp_path):
     assert len(Run(ask("x" * 31, "y")).tokens_of_query(0)) == 1
-    path = write_jsonl(tmp_path / "long.jsonl", [{"id": "q", "title": "A title", "prompt": "x" * 32, "completion": "y"}])
+    path = write_jsonl(
+        tmp_path / "long.jsonl", [{"id": "q", "title": "A title", "prompt": "x" * 32, "completion": "y"}]
+    )
     run = shutil.copytree(fitted, tmp_path / "other")
     with pytest.raises(CorpusError, match="'A title' have 33 tokens, more than the context of 32 .* shorten") as caught:
         query(run, path)
@@ -216,7 +218,7 @@ def test_without_a_start_token_the_completion_may_not_swallow_the_prompt(tmp_pat
     tokenizer.bos_token = None
     model = prepare("toy", make_gpt2(), tokenizer, 32)
     fit(tmp_path / "run", model, write_jsonl(tmp_path / "corpus.jsonl", documents(8)))
-    queries = write_jsonl(tmp_path / "q.jsonl", [{"id": "q", "title": "A title", "prompt": "t", "completion": "he"}])
+    queries = write_jsonl(tmp_path / "q.jsonl", [{"id": "q", "title": "A title", "prompt": " t", "completion": "he"}])
     with pytest.raises(CorpusError, match="swallows the whole prompt of 'A title' .* make the prompt longer"):
         query(tmp_path / "run", queries, model=model)
 
@@ -267,7 +269,10 @@ BROKEN_MODELS = {
     "weights cut short": (lambda folder: os.truncate(folder / "model.safetensors", 20_000), LOADED),
     "weights of another shape": (_other_width, LOADED),
     "a layer's weights missing": (_edit_weights(_lose_a_layer), r"h\.1\.mlp"),
-    "NaN weights": (_edit_weights(_overflow), r"weight 'transformer\.h\.0\.mlp\.c_fc\.weight' .* holds NaN or infinity"),
+    "NaN weights": (
+        _edit_weights(_overflow),
+        r"weight 'transformer\.h\.0\.mlp\.c_fc\.weight' .* holds NaN or infinity",
+    ),
     "broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), LOADED),
     "no tokenizer": (_without("tokenizer.json", "tokenizer_config.json"), "tokenizer"),
 }
@@ -291,7 +296,10 @@ def test_a_model_folder_that_is_not_there_is_named(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layers": "no_such"}, r"no layer of .* matches --layers 'no_such' .* named like transformer\.h\.0\.attn\.c_attn"),
+        (
+            {"layers": "no_such"},
+            r"no layer of .* matches --layers 'no_such' .* named like transformer\.h\.0\.attn\.c_attn",
+        ),
         ({"layers": "("}, r"--layers '\(' is not a valid regular expression .* use mlp, attention, all"),
         ({"layers": "wte"}, r"layer 'transformer\.wte' \(Embedding\) cannot be tracked .* choose --layers"),
         ({"context": 1}, "context 1 is out of range .* takes 2 to 32 tokens"),
@@ -316,7 +324,10 @@ def test_a_setting_that_does_not_suit_the_model_is_refused(settings, message, to
         (lambda: FitSettings(batch_tokens=0), "batch_tokens is 0"),
         (lambda: FitSettings(training_windows=0), "training_windows is 0 -- give a positive number, or 'corpus'"),
         (lambda: FitSettings(training_windows="all"), "training_windows is 'all'"),
-        (lambda: QuerySettings(measurement="loss"), "measurement 'loss' is unknown .* log_prob, logit, margin, contrast"),
+        (
+            lambda: QuerySettings(measurement="loss"),
+            "measurement 'loss' is unknown .* log_prob, logit, margin, contrast",
+        ),
         (lambda: QuerySettings(damping_factor=0), "damping_factor is 0 .* divided by zero .* use a positive number"),
         (lambda: QuerySettings(damping_factor=float("nan")), "damping_factor is nan"),
         (lambda: ScoreSettings(keep_tokens=-1), "keep_tokens is -1"),
@@ -334,7 +345,9 @@ def test_a_layer_that_runs_twice_is_refused(tokenizer, inputs, tmp_path):
     network.transformer.h[1].mlp = network.transformer.h[0].mlp
     model = prepare("shared", network, tokenizer, 32)
     assert len(tracked_layers(model)) == 2
-    with pytest.raises(ModelError, match=r"layer 'transformer\.h\.0\.mlp\.\w+' runs twice .* shared layers are left out"):
+    with pytest.raises(
+        ModelError, match=r"layer 'transformer\.h\.0\.mlp\.\w+' runs twice .* shared layers are left out"
+    ):
         fit(tmp_path / "run", model, inputs[0])
 
 
@@ -378,7 +391,10 @@ def test_a_question_about_what_the_run_does_not_hold_is_refused(toy_run):
         (lambda: run.influence(0, []), r"completion tokens \[\]"),
         (lambda: run.text(99), "document 99 is not in this run -- it has 20 documents"),
         (lambda: run.document_tokens(-1), "document -1 is not in this run"),
-        (lambda: run.token_influence(0, 0, "character"), "token influence 'character' is unknown .* position, prediction"),
+        (
+            lambda: run.token_influence(0, 0, "character"),
+            "token influence 'character' is unknown .* position, prediction",
+        ),
         (lambda: run.documents_with_tokens(0, "character"), "token influence 'character' is unknown"),
         (lambda: token_influence(toy_run, 0, 99), "document 99 is not in this run"),
         (lambda: token_influence(toy_run, 9, 0), "query 9 is not in this run"),

@@ -20,14 +20,15 @@ EXACT = 1e-10
 """Float64 rounding stays below 1e-12 here. Wrong by at least 1e-2: a swapped or unrotated
 eigenbasis, a lost bias column, squaring before the sum over tokens, a padded position that counts."""
 
-B, T, O, I = 3, 5, 4, 6
+WINDOWS, TOKENS, OUTPUTS, INPUTS = 3, 5, 4, 6
+LAYERS = r"h\.0\.attn|h\.1\.mlp"
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def random_factors(outputs: int = O, inputs: int = I) -> LayerFactors:
+def random_factors(outputs: int = OUTPUTS, inputs: int = INPUTS) -> LayerFactors:
     """Eigenvectors of random covariances; some directions were never used."""
     lam = normal(outputs, inputs, seed=3).square()
     lam[0, 1] = lam[2, 2] = 0
@@ -39,10 +40,13 @@ def random_factors(outputs: int = O, inputs: int = I) -> LayerFactors:
 
 
 def test_a_covariance_is_the_sum_over_the_positions_of_the_mask_and_no_others():
-    rows, mask = normal(B, T, I), torch.rand(B, T, generator=torch.Generator().manual_seed(1)) < 0.6
-    expected = torch.zeros(I, I, dtype=torch.float64)
-    for b in range(B):
-        for t in range(T):
+    rows, mask = (
+        normal(WINDOWS, TOKENS, INPUTS),
+        torch.rand(WINDOWS, TOKENS, generator=torch.Generator().manual_seed(1)) < 0.6,
+    )
+    expected = torch.zeros(INPUTS, INPUTS, dtype=torch.float64)
+    for b in range(WINDOWS):
+        for t in range(TOKENS):
             if mask[b, t]:
                 expected += torch.outer(rows[b, t], rows[b, t])
     found = ekfac.covariance_sum(rows, mask)
@@ -52,15 +56,20 @@ def test_a_covariance_is_the_sum_over_the_positions_of_the_mask_and_no_others():
 
 
 def test_a_covariance_of_float32_rows_is_added_up_in_float64():
-    assert ekfac.covariance_sum(normal(B, T, I).float(), torch.ones(B, T, dtype=torch.bool)).dtype == torch.float64
+    assert (
+        ekfac.covariance_sum(
+            normal(WINDOWS, TOKENS, INPUTS).float(), torch.ones(WINDOWS, TOKENS, dtype=torch.bool)
+        ).dtype
+        == torch.float64
+    )
 
 
 def test_eigenvectors_are_columns_that_make_the_covariance_diagonal():
-    covariance = ekfac.covariance_sum(normal(B, T, I), torch.ones(B, T, dtype=torch.bool))
+    covariance = ekfac.covariance_sum(normal(WINDOWS, TOKENS, INPUTS), torch.ones(WINDOWS, TOKENS, dtype=torch.bool))
     vectors = ekfac.eigenvectors(covariance)
     rotated = vectors.T @ covariance @ vectors
     assert reference.difference(rotated, torch.diag(rotated.diagonal())) < EXACT
-    assert reference.difference(vectors.T @ vectors, torch.eye(I, dtype=torch.float64)) < EXACT
+    assert reference.difference(vectors.T @ vectors, torch.eye(INPUTS, dtype=torch.float64)) < EXACT
 
 
 def test_eigenvectors_of_a_float32_covariance_are_computed_in_float64():
@@ -70,14 +79,14 @@ def test_eigenvectors_of_a_float32_covariance_are_computed_in_float64():
 
 
 def test_rounding_that_makes_a_covariance_lopsided_is_averaged_away():
-    covariance = normal(I, I)
+    covariance = normal(INPUTS, INPUTS)
     symmetric = (covariance + covariance.T) / 2
     assert torch.equal(ekfac.eigenvectors(covariance), ekfac.eigenvectors(symmetric))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_covariance_that_is_not_finite_is_refused(bad):
-    covariance = torch.eye(I, dtype=torch.float64)
+    covariance = torch.eye(INPUTS, dtype=torch.float64)
     covariance[1, 2] = bad
     with pytest.raises(ValueError, match="NaN or infinity"):
         ekfac.eigenvectors(covariance)
@@ -87,18 +96,20 @@ def test_a_covariance_that_is_not_finite_is_refused(bad):
 
 
 def test_a_windows_gradient_is_the_sum_of_outer_products_output_by_input():
-    token_grad, activation = normal(B, T, O, seed=1), normal(B, T, I, seed=2)
-    expected = torch.stack([sum(torch.outer(token_grad[b, t], activation[b, t]) for t in range(T)) for b in range(B)])
+    token_grad, activation = normal(WINDOWS, TOKENS, OUTPUTS, seed=1), normal(WINDOWS, TOKENS, INPUTS, seed=2)
+    expected = torch.stack(
+        [sum(torch.outer(token_grad[b, t], activation[b, t]) for t in range(TOKENS)) for b in range(WINDOWS)]
+    )
     assert reference.difference(ekfac.window_gradients(token_grad, activation), expected) < EXACT
 
 
 def rotated_and_squared(pseudo_grad, activation, factors) -> torch.Tensor:
     """The definition, window by window: sum over tokens, rotate, square, sum over windows."""
-    total = torch.zeros(O, I, dtype=torch.float64)
+    total = torch.zeros(OUTPUTS, INPUTS, dtype=torch.float64)
     for b in range(len(activation)):
         summed = sum(torch.outer(p, a) for p, a in zip(pseudo_grad[b], activation[b], strict=True))
-        for o in range(O):
-            for i in range(I):
+        for o in range(OUTPUTS):
+            for i in range(INPUTS):
                 total[o, i] += (factors.q_s[:, o] @ summed @ factors.q_a[:, i]) ** 2
     return total
 
@@ -106,13 +117,21 @@ def rotated_and_squared(pseudo_grad, activation, factors) -> torch.Tensor:
 @pytest.mark.parametrize("tokens", [2, 40])
 def test_the_eigenvalue_correction_squares_the_rotated_gradient_of_each_window(tokens):
     # 2 tokens rotate first, 40 after the sum: o i (o + i) = 240 against t (o^2 + i^2) = 104 and 2080
-    pseudo_grad, activation, factors = normal(B, tokens, O, seed=1), normal(B, tokens, I, seed=2), random_factors()
+    pseudo_grad, activation, factors = (
+        normal(WINDOWS, tokens, OUTPUTS, seed=1),
+        normal(WINDOWS, tokens, INPUTS, seed=2),
+        random_factors(),
+    )
     found = ekfac.squared_rotated_gradients(pseudo_grad, activation, factors.q_a, factors.q_s)
     assert reference.difference(found, rotated_and_squared(pseudo_grad, activation, factors)) < EXACT
 
 
 def test_rotating_first_and_rotating_after_give_the_same():
-    pseudo_grad, activation, factors = normal(B, 2, O, seed=1), normal(B, 2, I, seed=2), random_factors()
+    pseudo_grad, activation, factors = (
+        normal(WINDOWS, 2, OUTPUTS, seed=1),
+        normal(WINDOWS, 2, INPUTS, seed=2),
+        random_factors(),
+    )
     first = ekfac.squared_rotated_gradients(pseudo_grad, activation, factors.q_a, factors.q_s)
     # tokens without gradient change nothing but the cheaper order
     longer = [torch.nn.functional.pad(tensor, (0, 0, 0, 38)) for tensor in (pseudo_grad, activation)]
@@ -121,9 +140,11 @@ def test_rotating_first_and_rotating_after_give_the_same():
 
 
 def test_float32_corrections_are_added_up_in_float64():
-    q_a, q_s = torch.eye(I), torch.eye(O)
+    q_a, q_s = torch.eye(INPUTS), torch.eye(OUTPUTS)
     for tokens in (2, 40):
-        found = ekfac.squared_rotated_gradients(normal(B, tokens, O).float(), normal(B, tokens, I).float(), q_a, q_s)
+        found = ekfac.squared_rotated_gradients(
+            normal(WINDOWS, tokens, OUTPUTS).float(), normal(WINDOWS, tokens, INPUTS).float(), q_a, q_s
+        )
         assert found.dtype == torch.float64
 
 
@@ -132,41 +153,45 @@ def test_float32_corrections_are_added_up_in_float64():
 
 @pytest.mark.parametrize("damping", [1e-3, 0.1, 10.0])
 def test_preconditioning_solves_the_dense_damped_system(damping):
-    factors, grad = random_factors(), normal(2, O, I, seed=5)
-    matrix = reference.dense(factors) + damping * torch.eye(O * I, dtype=torch.float64)
-    expected = torch.stack([torch.linalg.solve(matrix, one.flatten()).view(O, I) for one in grad])
+    factors, grad = random_factors(), normal(2, OUTPUTS, INPUTS, seed=5)
+    matrix = reference.dense(factors) + damping * torch.eye(OUTPUTS * INPUTS, dtype=torch.float64)
+    expected = torch.stack([torch.linalg.solve(matrix, one.flatten()).view(OUTPUTS, INPUTS) for one in grad])
     assert reference.difference(ekfac.precondition(grad, factors, damping), expected) < EXACT
 
 
 @pytest.mark.parametrize("damping", [0.0, -0.1, float("nan")])
 def test_damping_that_is_not_positive_is_refused_with_its_value(damping):
     with pytest.raises(ValueError, match=f"damping is {damping}"):
-        ekfac.precondition(normal(1, O, I), random_factors(), damping)
+        ekfac.precondition(normal(1, OUTPUTS, INPUTS), random_factors(), damping)
 
 
 # --- inner products ---------------------------------------------------------------------------------------
 
 
 def test_document_influence_is_the_inner_product_with_the_formed_gradient():
-    directions, window_grad = normal(2, O, I, seed=1), normal(B, O, I, seed=2)
+    directions, window_grad = normal(2, OUTPUTS, INPUTS, seed=1), normal(WINDOWS, OUTPUTS, INPUTS, seed=2)
     expected = [[float((p * g).sum()) for g in window_grad] for p in directions]
     found = ekfac.document_influence(directions, window_grad)
     assert reference.difference(found, torch.tensor(expected, dtype=torch.float64)) < EXACT
 
 
 def test_position_influence_is_its_definition_at_every_position():
-    directions, token_grad, activation = normal(2, O, I, seed=1), normal(B, T, O, seed=2), normal(B, T, I, seed=3)
+    directions, token_grad, activation = (
+        normal(2, OUTPUTS, INPUTS, seed=1),
+        normal(WINDOWS, TOKENS, OUTPUTS, seed=2),
+        normal(WINDOWS, TOKENS, INPUTS, seed=3),
+    )
     found = ekfac.position_influence(directions, token_grad, activation)
-    assert found.shape == (2, B, T)
+    assert found.shape == (2, WINDOWS, TOKENS)
     for q in range(2):
-        for b in range(B):
-            expected = torch.stack([token_grad[b, t] @ directions[q] @ activation[b, t] for t in range(T)])
+        for b in range(WINDOWS):
+            expected = torch.stack([token_grad[b, t] @ directions[q] @ activation[b, t] for t in range(TOKENS)])
             assert reference.difference(found[q, b], expected) < EXACT
 
 
 def test_low_rank_position_influence_is_that_of_the_multiplied_out_matrix():
-    thin = ekfac.LowRank(normal(2, O, 3, seed=1), normal(2, I, 3, seed=2), 0.0)
-    token_grad, activation = normal(B, T, O, seed=3), normal(B, T, I, seed=4)
+    thin = ekfac.LowRank(normal(2, OUTPUTS, 3, seed=1), normal(2, INPUTS, 3, seed=2), 0.0)
+    token_grad, activation = normal(WINDOWS, TOKENS, OUTPUTS, seed=3), normal(WINDOWS, TOKENS, INPUTS, seed=4)
     expected = ekfac.position_influence(thin.u @ thin.v.mT, token_grad, activation)
     assert reference.difference(ekfac.position_influence_low_rank(thin, token_grad, activation), expected) < EXACT
 
@@ -259,8 +284,8 @@ def test_compression_of_a_direction_that_is_zero_stays_zero():
 def fitted(request, gpt2, tmp_path_factory) -> Path:
     """Factors of the toy GPT-2, all layers, from documents of different lengths and of several windows."""
     folder = tmp_path_factory.mktemp("fit")
-    corpus = write_jsonl(folder / "corpus.jsonl", documents(12))
-    settings = FitSettings(layers="all", seed=7, overlap=5, batch_tokens=request.param)
+    corpus = write_jsonl(folder / "corpus.jsonl", documents(9))
+    settings = FitSettings(layers=LAYERS, seed=7, overlap=5, batch_tokens=request.param)
     fit(folder / "run", gpt2, corpus, settings)
     return folder / "run"
 
@@ -268,7 +293,7 @@ def fitted(request, gpt2, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def by_window(gpt2, fitted):
     """What the factors come from: each window alone, its sampled labels and the gradients of their loss."""
-    folder, layers = RunFolder(fitted), tracked_layers(gpt2, "all")
+    folder, layers = RunFolder(fitted), tracked_layers(gpt2, LAYERS)
     windows = shard_windows(folder, 0, run_cutting(folder))
     found = []
     for window in windows:
@@ -305,7 +330,7 @@ def at_layers(model, layers, window, labels):
 
 def test_the_factors_are_eigenvectors_of_both_covariances_over_all_unpadded_positions(gpt2, fitted, by_window):
     factors = read_factors(RunFolder(fitted))
-    for layer in tracked_layers(gpt2, "all"):
+    for layer in tracked_layers(gpt2, LAYERS):
         covariance_a = torch.zeros(layer.inputs, layer.inputs, dtype=torch.float64)
         covariance_s = torch.zeros(layer.outputs, layer.outputs, dtype=torch.float64)
         for _, inputs, outputs in by_window:
@@ -340,7 +365,7 @@ def test_the_eigenvalue_correction_is_the_diagonal_of_the_sampled_fisher_in_the_
 
 
 def test_the_labels_are_sampled_and_not_read_from_the_text(gpt2, fitted):
-    folder, layers = RunFolder(fitted), tracked_layers(gpt2, "all")
+    folder, layers = RunFolder(fitted), tracked_layers(gpt2, LAYERS)
     factors = read_factors(folder)
     text = [reference.document_gradient(gpt2, layers, [w]) for w in shard_windows(folder, 0, run_cutting(folder))]
     for name, layer in factors.items():
@@ -349,19 +374,19 @@ def test_the_labels_are_sampled_and_not_read_from_the_text(gpt2, fitted):
 
 
 def test_another_seed_draws_other_labels(gpt2, fitted, tmp_path):
-    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(12))
-    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers="all", seed=8, overlap=5))
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(9))
+    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers=LAYERS, seed=8, overlap=5))
     before, after = read_factors(RunFolder(fitted)), read_factors(RunFolder(tmp_path / "run"))
     name = "transformer.h.1.mlp.c_fc"
     assert abs(float(after[name].lam.mean() / before[name].lam.mean()) - 1) > 1e-3
 
 
 def test_the_order_of_the_documents_changes_no_label(gpt2, fitted, tmp_path):
-    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(12)[::-1])
-    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers="all", seed=7, overlap=5))
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(9)[::-1])
+    fit(tmp_path / "run", gpt2, corpus, FitSettings(layers=LAYERS, seed=7, overlap=5))
     ids = pq.read_table(RunFolder(tmp_path / "run").documents)["id"].to_pylist()
     before, after = read_factors(RunFolder(fitted)), read_factors(RunFolder(tmp_path / "run"))
-    assert ids == [document.id for document in documents(12)[::-1]]
+    assert ids == [document.id for document in documents(9)[::-1]]
     # the trace of lam is that of the Fisher and does not depend on the signs of eigenvectors
     for name in before:
         assert reference.difference(after[name].lam.sum(), before[name].lam.sum()) < EXACT

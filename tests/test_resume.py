@@ -27,14 +27,14 @@ from engine.errors import Cancelled
 from engine.progress import SilentProgress
 
 ROOT = Path(__file__).resolve().parents[1]
-CORPUS = 10
-SHARD = 4
+CORPUS = 6
+SHARD = 2
 FIT = FitSettings(batch_tokens=100)
 SCORE = ScoreSettings(keep_tokens=3, keep_prediction=1, batch_tokens=100)
 RANKS = {"thin": 0.0, "multiplied out": 4.0}
 """Memory for directions: without it they stay thin; both ways must survive."""
-EVERY = 13
-"""Distance of the moments tried; coprime to the events of a file and of a shard."""
+EVERY = {"kill": 13, "cancel": 23}
+"""Events between the moments tried; coprime to the events of a file and of a shard."""
 
 
 class Interrupter(SilentProgress):
@@ -135,7 +135,7 @@ def drive(spec: dict[str, Any]) -> dict[str, Any]:
     report["events"], report["files"] = events, sorted(whole)
     report["directions"] = whole["manifest.json"]["steps"]["score"]["results"]["directions"]
     for way, last in events.items():
-        for at in range(spec["first"], last + 1, EVERY):
+        for at in range(spec["first"], last + 1, EVERY[way]):
             run = folder / f"{way}-{at}"
             words = [in_child(spec, model, run, at, way), in_child(spec, model, run)]
             report[way][at] = {"words": words, "differences": differences(run, whole)}
@@ -177,7 +177,7 @@ def test_the_interrupted_run_has_several_shards_and_thin_directions(report):
     )
     assert any("rank" in way for way in report["directions"].values())
     assert len(report["kill"]) >= 10
-    assert len(report["cancel"]) >= 5
+    assert len(report["cancel"]) >= 3
 
 
 def test_a_run_killed_at_any_moment_and_resumed_is_the_same_to_the_last_byte(report):

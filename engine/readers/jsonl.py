@@ -41,8 +41,8 @@ def _parse(raw: bytes, place: str) -> dict[str, Any]:
         ) from None
     except json.JSONDecodeError as error:
         raise CorpusError(
-            f"{place}: not valid JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1}) -- each line must be "
-            "one JSON object -- mend the line."
+            f"{place}: not valid JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1}) -- each "
+            "line must be one JSON object -- mend the line."
         ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
         raise CorpusError(f"{place}: JSON that cannot be held ({error}) -- mend the line.") from None
