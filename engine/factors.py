@@ -57,8 +57,9 @@ def fit(
         model = load_model(model, settings.device, settings.dtype, settings.context)
     layers = tracked_layers(model, settings.layers)
     cutting = _cutting(model, settings)
-    inputs = {"model": model.name, "model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
+    inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
     with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
+        entry["model"] = model.name  # no input: a model that was moved is the same model
         if entry["state"] == "finished":
             return
         entry["cutting"] = asdict(cutting)
@@ -101,7 +102,7 @@ def load_fitted(folder: RunFolder, model: LanguageModel | None = None) -> tuple[
     entry = folder.step("fit")
     settings, inputs = FitSettings(**entry["settings"]), entry["inputs"]
     if model is None:
-        model = load_model(inputs["model"], settings.device, settings.dtype, settings.context)
+        model = load_model(entry["model"], settings.device, settings.dtype, settings.context)
     if model.hash != inputs["model_hash"]:
         raise RunError(
             f"{model.name!r} is not the model that {folder.path} was fitted with (hash {model.hash[:12]}, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
@@ -109,23 +110,50 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
     """
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is unknown -- choose one of {', '.join(DTYPES)}.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")
+    _check_device(device)
     try:
         config = AutoConfig.from_pretrained(name)
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
-        network = AutoModelForCausalLM.from_pretrained(name, dtype=DTYPES[dtype], attn_implementation="eager")
-    except (OSError, ValueError, KeyError) as error:
+        network, loading = AutoModelForCausalLM.from_pretrained(
+            name, dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"no causal language model could be loaded from {name!r} ({first_line}) -- give a folder "
             "with config.json, model.safetensors and tokenizer.json, or a name on the Hugging Face hub."
         ) from error
+    if missing := sorted(loading["missing_keys"]):
+        raise ModelError(
+            f"{name!r} has no weights for {', '.join(missing[:3])}{' and others' * (len(missing) > 3)} -- they "
+            "would be random numbers -- use a complete checkpoint."
+        )
+    _check_tokenizer(name, tokenizer, network)
+    return prepare(name, network.to(device), tokenizer, _context(name, config, context))
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ModelError(f"device {device!r} is unknown -- use cpu, cuda or cuda:0.") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")
+
+
+def _check_tokenizer(name: str, tokenizer: Any, network: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"{name!r} has no fast tokenizer -- tokens could not be placed in the text -- add a tokenizer.json."
         )
-    return prepare(name, network.to(device), tokenizer, _context(name, config, context))
+    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+        raise ModelError(f"the tokenizer of {name!r} knows no letters -- nothing could be read -- add tokenizer.json.")
+    rows = network.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer of {name!r} has {len(tokenizer)} tokens, the model embeds {rows} -- they do not belong "
+            "together -- use the tokenizer that the model was trained with."
+        )
 
 
 def prepare(name: str, network: Any, tokenizer: Any, context: int) -> LanguageModel:

@@ -81,7 +81,7 @@ class Run:
     @property
     def model_name(self) -> str:
         """Last part of the model's name, readable."""
-        return Path(self.fit["inputs"]["model"]).name
+        return Path(self.fit["model"]).name
 
     @property
     def measurement(self) -> str:

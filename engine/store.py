@@ -250,26 +250,27 @@ def running_step(
         entry = {"state": "started", "settings": settings, "inputs": inputs, "seconds": 0.0}
     entry.setdefault("versions", _versions())
     started = time.monotonic()
-    spent = entry["seconds"]
+    spent, before, unfinished = entry["seconds"], dict(entry), entry["state"] != "finished"
 
     def save() -> None:
-        entry["seconds"] = round(spent + time.monotonic() - started, 3)
+        if unfinished:
+            entry["seconds"] = round(spent + time.monotonic() - started, 3)
         manifest["steps"][step] = entry
         write_json(manifest, folder.path / "manifest.json")
 
-    if entry["state"] != "finished":
+    if unfinished:
         _remove_leftovers(folder, step)
         save()
     try:
         yield entry
     except BaseException:
-        if entry["state"] != "finished":
+        if unfinished:
             save()
         raise
-    if entry["state"] != "finished":
-        entry["state"] = "finished"
-        entry["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry["peak_memory_bytes"] = peak_memory()
+    if unfinished:
+        finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry |= {"state": "finished", "finished": finished, "peak_memory_bytes": peak_memory()}
+    if entry != before:
         save()
 
 

@@ -107,7 +107,7 @@ def dense_solve(factors: dict[str, LayerFactors], grad: Gradient, damping_factor
 
 def difference(found: Tensor | np.ndarray | list | float, expected: Tensor | np.ndarray | list | float) -> float:
     """Largest difference, relative to the largest expected magnitude."""
-    found, expected = (torch.as_tensor(np.asarray(values), dtype=torch.float64) for values in (found, expected))
+    found, expected = (torch.from_numpy(np.array(values, dtype=np.float64)) for values in (found, expected))
     assert found.shape == expected.shape, f"{tuple(found.shape)} against {tuple(expected.shape)}"
     assert float(expected.abs().max()) > 0, "nothing to compare with"
     return float((found - expected).abs().max() / expected.abs().max())

@@ -240,6 +240,15 @@ def test_compression_finds_the_smallest_rank_within_the_bound_for_every_query(ki
     assert smallest_rank(spectra[:1], bound) < smallest_rank(spectra, bound)
 
 
+@pytest.mark.parametrize(("bound", "rank"), [(0.3, 6), (0.2, 13)])
+def test_compression_finds_the_smallest_rank_where_the_spectrum_decays_slowly(bound, rank):
+    # without power iterations the randomised SVD needs 9 and 16
+    spectrum = 1 / (DECAY["randomised SVD"] + 1)
+    thin = ekfac.compress(with_spectra(spectrum, outputs=120, inputs=90), bound)
+    assert thin is not None
+    assert thin.u.shape[2] == smallest_rank([spectrum], bound) == rank
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 def test_the_error_that_compression_reports_is_the_true_one_of_the_worst_query(kind):
     outputs, inputs = SHAPES[kind]

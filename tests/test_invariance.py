@@ -22,7 +22,7 @@ def compute(run: Path, model: Path, corpus: Path, queries: Path, batch_tokens: i
     """Every score and baseline of a run, by document id."""
     fit(run, str(model), corpus, FitSettings(batch_tokens=batch_tokens, fit_documents=15))
     query(run, queries)
-    score(run, ScoreSettings(batch_tokens=batch_tokens, keep_tokens=None))
+    score(run, ScoreSettings(batch_tokens=batch_tokens, keep_tokens=None, keep_prediction=3))
     reader = Run(run)
     scores = [
         reader.influence(number).set_index("document").add_suffix(f" {number}") for number in reader.queries["query"]

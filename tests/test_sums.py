@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,13 +17,15 @@ import reference
 import torch
 from conftest import QUERIES, documents, write_jsonl
 
+import engine.directions
+import engine.token_pass
 from engine import QuerySettings, Run, ScoreSettings, fit, load_model, query, score, token_influence
 from engine.corpus import Query, Window, cut_windows
 from engine.directions import Directions, choose_directions, multiply_out, read_directions
 from engine.document_pass import ShardScores, score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.factors import load_fitted, read_factors, run_cutting
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel, TrackedLayer, tracked_layers
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, measure, read_query_gradients
 from engine.settings import FitSettings
@@ -63,7 +66,7 @@ class Finished:
 
     def tokens(self, kind: str, wanted: dict[int, list[int]] | None = None, batch_tokens: int = 500) -> dict:
         """``{(query, document): [c, positions]}``"""
-        place = {number: number for number in range(len(QUERIES))}
+        place = {number: number for number in range(len(self.directions.tokens))}
         scorer = Scorer(self.model, self.layers, self.directions, place, batch_tokens)
         wanted = wanted or {document: list(place) for document in self.positions}
         windows = [window for window in self.windows if window.document in wanted]
@@ -296,6 +299,26 @@ def test_prediction_influence_is_the_gradient_of_each_loss_term_times_the_direct
             assert abs(found[token, place + 1] - expected) < EXACT * np.abs(found).max()
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_without_a_start_token_the_sums_hold_and_nothing_predicts_the_first_token(request, name):
+    model: LanguageModel = request.getfixturevalue(name)
+    dtype, generator = str(model.dtype).removeprefix("torch."), torch.Generator().manual_seed(0)
+    layers = tracked_layers(model, "mlp")
+    full = {
+        layer.name: torch.randn(3, layer.outputs, layer.inputs, generator=generator, dtype=model.dtype)
+        for layer in layers
+    }
+    windows = cut_windows(0, "d", np.arange(1, 40), None, CONTEXT, OVERLAP)
+    run = Finished(RunFolder(Path()), model, layers, {}, Directions([2], full), windows, {0: 39}, dtype)
+    position, prediction = (run.tokens(kind, {0: [0]})[0, 0] for kind in ("position", "prediction"))
+    whole = run.bulk().rows[:2, 0].numpy()
+    for values in (position, prediction):
+        assert values.shape == (2, 39)
+        assert off(values, whole, axis=1) < SUM[dtype]
+    assert prediction[:, 0].tolist() == [0, 0]
+    assert position[:, -1].tolist() == [0, 0]  # the last token is no input
+
+
 # --- what else the bulk pass says -------------------------------------------------------------------------
 
 
@@ -365,6 +388,16 @@ def test_batching_changes_no_document_score(exact):
         assert reference.difference(getattr(together, name), getattr(alone, name)) < EXACT
 
 
+def test_working_in_small_chunks_changes_no_score(run_of, monkeypatch):
+    finished = run_of("float64, thin")
+    whole, tokens = finished.bulk().rows, finished.tokens("prediction")
+    monkeypatch.setattr(engine.directions, "THIN_CHUNK", 1)
+    monkeypatch.setattr(engine.token_pass, "DIRECTION_NUMBERS", 1)
+    assert reference.difference(finished.bulk().rows, whole) < EXACT
+    for pair, values in finished.tokens("prediction", {0: [0, 1]}).items():
+        assert reference.difference(values, tokens[pair]) < EXACT
+
+
 # --- the stored run ---------------------------------------------------------------------------------------
 
 
@@ -377,6 +410,10 @@ def test_the_stored_tables_hold_what_the_passes_give(run_of, case):
         rows = finished.directions.token_rows(number)
         stored = np.stack([table[f"influence.{number}.{token}"].to_numpy() for token in range(count)])
         assert reference.difference(stored, whole.rows[rows]) < tolerance
+        dot = whole.rows[sum(finished.directions.tokens) + number]
+        assert reference.difference(table[f"gradient_dot.{number}"].to_numpy(), dot) < tolerance
+    assert reference.difference(table["gradient_norm"].to_numpy(), whole.norm_squared.sqrt()) < tolerance
+    assert reference.difference(table["log_prob"].to_numpy(), whole.log_prob) < tolerance
     for kind, name in (("position", "tokens"), ("prediction", "prediction")):
         stored = pq.read_table(finished.folder.shard(name, 0)).to_pylist()
         found = finished.tokens(kind)

@@ -140,7 +140,8 @@ def _manifest(
     step = {"state": "finished", "seconds": 1.5, "finished": FINISHED, "inputs": {}, "versions": {}}
     fit = step | {
         "settings": {"layers": "mlp", "training_windows": training_windows},
-        "inputs": {"model": "models/tiny-model"},
+        "model": "models/tiny-model",
+        "inputs": {},
         "cutting": {"start_token": START_TOKEN, "context": 512, "overlap": 64},
         "tracked": {"parameters": 1000, "tracked_parameters": 630, "share": 0.63, "layers": {}},
         "corpus": {
