@@ -19,7 +19,7 @@ class Batch:
         windows: The windows, b of them.
         input_ids: int64 ``[b, t]``.
         targets: int64 ``[b, t]``.
-        input_mask: bool ``[b, t]``, inputs that are no padding: each reaches a loss term.
+        input_mask: bool ``[b, t]``, inputs that are no padding: each reaches a loss term, context through attention.
         loss_mask: bool ``[b, t]``, targets that carry loss.
     """
 

@@ -137,7 +137,8 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
 
     The rank is doubled until the bound holds, each time by a randomised SVD with a fixed
     seed (Halko et al. 2011, arXiv 0909.4061); its error is known exactly, since the
-    approximation is a projection: ``|P|^2 - |sigma|^2``.
+    approximation is a projection: ``|P|^2 - |sigma|^2``, in float64, where it does not cancel.
+    On a flat spectrum the randomised rank may be one more than the smallest.
 
     Args:
         preconditioned_grad: ``[q, o, i]``.
@@ -148,7 +149,8 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
         Factors of one common rank, at most ``min(o, i)``; None if that rank exceeds ``max_rank``.
     """
     o, i = preconditioned_grad.shape[1:]
-    norm_squared = preconditioned_grad.double().square().sum((1, 2))
+    dtype, preconditioned_grad = preconditioned_grad.dtype, preconditioned_grad.double()
+    norm_squared = preconditioned_grad.square().sum((1, 2))
     rank = 8
     while True:
         rank = min(rank, o, i)
@@ -156,7 +158,7 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
             u, s, vh = torch.linalg.svd(preconditioned_grad, full_matrices=False)
         else:
             u, s, vh = _randomised_svd(preconditioned_grad, rank + OVERSAMPLING)
-        energy = s.double().square().cumsum(1)
+        energy = s.square().cumsum(1)
         missing = (norm_squared[:, None] - energy).clamp_min(0)
         error = (missing / norm_squared.clamp_min(1e-300)[:, None]).sqrt()  # [q, r]
         enough = (error <= max_error).all(0).nonzero()
@@ -164,7 +166,8 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
             r = int(enough[0]) + 1 if len(enough) else rank
             if r > max_rank:
                 return None
-            return LowRank(u[:, :, :r] * s[:, None, :r], vh[:, :r].mT.contiguous(), float(error[:, r - 1].max()))
+            u, v = u[:, :, :r] * s[:, None, :r], vh[:, :r].mT.contiguous()
+            return LowRank(u.to(dtype), v.to(dtype), float(error[:, r - 1].max()))
         if rank > max_rank:
             return None
         rank *= 2

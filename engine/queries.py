@@ -105,7 +105,7 @@ class QueryResult:
     Attributes:
         sides: Gradients: the completion's, and the contrast's if measured.
         tokens: One row per completion token, for the run's token table.
-        hidden: Mean of the last hidden states over prompt and completion, ``[d]``.
+        hidden: Mean of the last hidden states over the inputs: all but the completion's last token, ``[d]``.
     """
 
     sides: list[SideGradient]

@@ -1,5 +1,6 @@
 """Read a run: the one door to its tables, for pages, analyses and the command line (no torch)."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -173,25 +174,27 @@ class Run:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         completion_tokens = len(self._known_tokens(query))
         on_demand = self.folder.on_demand(kind, query, document)
-        source = str(on_demand) if on_demand.is_file() else str(self.path / "score" / TABLE_OF_KIND[kind] / "*.parquet")
-        found = duckdb.execute(
+        found = _rows(
             "SELECT positions, influence FROM read_parquet($source) WHERE query = $query AND document = $document",
-            {"source": source, "query": int(query), "document": int(document)},  # a table's cells are numpy's
-        ).fetchone()
-        if found is None:
+            source=_literal(on_demand) if on_demand.is_file() else self._shards(TABLE_OF_KIND[kind]),
+            query=int(query),  # a table's cells are numpy's
+            document=int(document),
+        )
+        if not found:
             return None
-        values = np.asarray(found[1], dtype=np.float32).reshape(completion_tokens, found[0])
+        positions, influence = found[0]
+        values = np.asarray(influence, dtype=np.float32).reshape(completion_tokens, positions)
         return TokenInfluence(kind, values, self.has_start)
 
     def documents_with_tokens(self, query: int, kind: str = "position") -> list[int]:
         """Documents whose token influences on a completion are stored, in order."""
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
-        folder = self.path / "score" / TABLE_OF_KIND[kind]
-        rows = duckdb.execute(
+        rows = _rows(
             "SELECT document FROM read_parquet($source) WHERE query = $query ORDER BY document",
-            {"source": str(folder / "*.parquet"), "query": int(query)},
-        ).fetchall()
+            source=self._shards(TABLE_OF_KIND[kind]),
+            query=int(query),
+        )
         return [row[0] for row in rows]
 
     def find_query(self, name: str) -> int:
@@ -235,14 +238,26 @@ class Run:
             raise RunError(f"document {document} is not in this run -- it has {len(self.documents)} documents.")
         return rows[0]
 
+    def _shards(self, table: str) -> str:
+        """Pattern of the files of a table."""
+        return f"{_literal(self.path / 'score' / table)}/*.parquet"
+
     def _sql(self, statement: str) -> pd.DataFrame:
         with duckdb.connect() as connection:
-            for name, source in (
-                ("documents", self.path / "score" / "documents" / "*.parquet"),
-                ("lexical", self.folder.lexical),
-            ):
-                connection.from_parquet(str(source)).create_view(name)
+            for name, source in (("documents", self._shards("documents")), ("lexical", _literal(self.folder.lexical))):
+                connection.from_parquet(source).create_view(name)
             return connection.execute(statement).df()
+
+
+def _literal(path: Path) -> str:
+    """The path as a pattern that matches nothing else, whatever the folder is called."""
+    return glob.escape(str(path))
+
+
+def _rows(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Rows of a statement, on a cursor of its own: several pages ask at once."""
+    with duckdb.cursor() as cursor:
+        return cursor.execute(statement, parameters).fetchall()
 
 
 def is_run(path: Path) -> bool:

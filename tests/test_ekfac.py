@@ -261,6 +261,17 @@ def test_the_error_that_compression_reports_is_the_true_one_of_the_worst_query(k
     assert abs(thin.error - float(true_errors(matrices, thin).max())) < 1e-7
 
 
+@pytest.mark.parametrize("bound", [1e-3, 1e-4])
+def test_compression_of_float32_directions_keeps_a_tight_bound_too(bound):
+    spectrum = torch.exp(-0.1 * DECAY["randomised SVD"])
+    matrices = with_spectra(spectrum, outputs=120, inputs=90).float()
+    thin = ekfac.compress(matrices, bound)
+    assert thin is not None
+    found = ekfac.LowRank(thin.u.double(), thin.v.double(), thin.error)
+    # with an SVD in float32 |P|^2 - |sigma|^2 cancels: error 0 reported, 4e-4 true
+    assert float(true_errors(matrices.double(), found).max()) <= bound
+
+
 def test_a_spectrum_without_decay_needs_the_full_rank_and_keeps_the_matrix():
     matrices = with_spectra(torch.ones(90, dtype=torch.float64), outputs=120, inputs=90)
     thin = ekfac.compress(matrices, 0.01)

@@ -1,6 +1,7 @@
 """The reader, the ranking and the displayed units: numbers add up, and text stays whole."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_stored_token_influences_add_up_to_the_document_for_each_completion_toke
                 assert np.abs(found.influence.sum(1) - sums).max() <= TOLERANCE * np.abs(found.influence).sum(1).max()
                 assert found.influence.shape[1] == run.documents["tokens"][document] + 1
                 assert np.array_equal(found.of_start, found.influence[:, 0])
+                assert found.of_start.any() == (kind == "position")  # no loss term predicts the start token
                 assert found.of_tokens.shape[1] == run.documents["tokens"][document]
 
 
@@ -119,6 +121,28 @@ def test_on_demand_gives_what_the_score_step_stored(toy_run, tmp_path):
         write_table(pq.read_table(file).slice(0, 0), file)
         assert Run(folder).token_influence(0, document, kind) is None
         assert close(token_influence(folder, 0, document, kind).influence, stored.influence)
+
+
+@pytest.mark.parametrize("name", ["run [1]", "run?", "*", "it's {1,2}", "[red]"])
+def test_a_folder_may_have_any_name_and_its_neighbours_are_not_read(name, toy_run, tmp_path):
+    """Brackets, stars and the like are patterns elsewhere."""
+    for other in (name, "run 1", "runs", "x"):
+        shutil.copytree(toy_run, tmp_path / other)
+    found, run = Run(tmp_path / name), Run(toy_run)
+    assert found.influence(0).equals(run.influence(0))
+    assert found.documents_with_tokens(0) == run.documents_with_tokens(0)
+    document, middle = run.documents_with_tokens(0)[0], rank_documents(run, 0)["document"][10]
+    assert np.array_equal(found.token_influence(0, document).influence, run.token_influence(0, document).influence)
+    assert token_influence(tmp_path / name, 0, middle).influence.any()
+
+
+def test_many_threads_may_read_one_run(toy_run, run):
+    """Each visitor of the pages is a thread."""
+    documents = run.documents_with_tokens(0) * 20
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda document: run.token_influence(0, document).influence, documents))
+    for document, values in zip(documents, found, strict=True):
+        assert np.array_equal(values, run.token_influence(0, document).influence)
 
 
 def test_names_are_readable(run):
