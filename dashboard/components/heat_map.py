@@ -26,8 +26,11 @@ def heat_map(
         key: Name of the chart on the page.
     """
     strongest = np.sort(np.argsort(-np.abs(values).sum(0), kind="stable")[:COLUMNS])
-    if len(training) > COLUMNS:
-        st.caption(f"The {COLUMNS} strongest of the document's {len(training):,} tokens, in the order of the text.")
+    some = f"The {COLUMNS} strongest of the document's {len(training):,} tokens, in the order of the text. "
+    st.caption(
+        f"{some if len(training) > COLUMNS else ''}Colours grow with the square root of the influence, so that weak "
+        "cells show beside strong ones."
+    )
     figure = _figure([training[i] for i in strongest], completion, values[:, strongest], unit)
     st.plotly_chart(
         figure,
@@ -47,11 +50,17 @@ def _figure(training: list[tuple[str, int]], completion: Sequence[str], shown: n
         ]
         for on, row in zip(completion, shown, strict=True)
     ]
-    scale = {"title": {"text": unit.replace(" per ", "<br>per "), "side": "top"}, "thickness": 10}
+    ticks = most * np.array([-1, -0.25, 0, 0.25, 1])
+    scale = {
+        "title": {"text": unit.replace(" per ", "<br>per "), "side": "top"},
+        "thickness": 10,
+        "tickvals": _root(ticks),
+        "ticktext": [text.number(tick) for tick in ticks],
+    }
     figure = go.Figure(
         go.Heatmap(
-            z=shown, zmid=0, zmin=-most, zmax=most, colorscale=SCALE, colorbar=scale, xgap=1, ygap=1,
-            text=hover, hovertemplate="%{text}<extra></extra>",
+            z=_root(shown), zmid=0, zmin=-_root(most), zmax=_root(most), colorscale=SCALE, colorbar=scale,
+            xgap=1, ygap=1, text=hover, hovertemplate="%{text}<extra></extra>",
         )
     )  # fmt: skip
     names = [text.chart_text(name, 12) for name, _ in training]
@@ -65,3 +74,8 @@ def _figure(training: list[tuple[str, int]], completion: Sequence[str], shown: n
     return figure.update_layout(
         height=190 + ROW_PX * max(len(completion), 3), margin={"l": 10, "r": 10, "t": 20, "b": 10}
     )
+
+
+def _root(values: np.ndarray | float) -> np.ndarray:
+    """Square root that keeps the sign."""
+    return np.sign(values) * np.sqrt(np.abs(values))
