@@ -9,7 +9,7 @@ from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
 from engine.progress import Progress
 from engine.settings import FitSettings, QuerySettings, ScoreSettings
-from engine.store import STEPS, RunFolder, repository_folder
+from engine.store import SPEED_ONLY, STEPS, RunFolder, repository_folder
 
 SAMPLE = "sample_data/sample.toml"
 INPUTS = ("run", "model", "corpus", "queries")
@@ -114,11 +114,15 @@ def is_computed(config: RunConfig) -> bool:
         return False
     steps = folder.manifest()["steps"]
     return (
-        all(steps[step]["settings"] == asdict(getattr(config, step)) for step in STEPS)
+        all(_deciding(steps[step]["settings"]) == _deciding(asdict(getattr(config, step))) for step in STEPS)
         and steps["fit"]["model"] == config.model
         and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus))
         and steps["query"]["inputs"]["queries_hash"] == queries_hash(read_queries(config.queries))
     )
+
+
+def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in SPEED_ONLY}
 
 
 def compute(config: RunConfig, progress: Progress) -> None:

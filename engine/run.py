@@ -187,7 +187,7 @@ class Run:
         return TokenInfluence(kind, values, self.has_start)
 
     def documents_with_tokens(self, query: int, kind: str = "position") -> list[int]:
-        """Documents whose token influences on a completion are stored, in order."""
+        """Documents whose token influences on a completion are stored, by the score step or on demand, in order."""
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         rows = _rows(
@@ -195,7 +195,8 @@ class Run:
             source=self._shards(TABLE_OF_KIND[kind]),
             query=int(query),
         )
-        return [row[0] for row in rows]
+        on_demand = self.folder.on_demand(kind, query, 0).parent.glob(f"{kind}-{query}-*.parquet")
+        return sorted({row[0] for row in rows} | {int(file.stem.split("-")[-1]) for file in on_demand})
 
     def find_query(self, name: str) -> int:
         """Number of the query with this id or title.

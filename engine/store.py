@@ -57,6 +57,8 @@ STEPS = ("fit", "query", "score")
 FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
 """Folders that each step writes."""
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
+SPEED_ONLY = {"batch_tokens", "memory_gb"}
+"""Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -289,7 +291,7 @@ def _check_same(
         f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
         for before, now in ((entry["settings"], settings), (entry["inputs"], inputs))
         for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        if name not in SPEED_ONLY and before.get(name) != now.get(name)
     ]
     if differences:
         raise RunError(

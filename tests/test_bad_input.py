@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import QUERIES, documents, make_gpt2, train_tokenizer, write_jsonl
+from toys import QUERIES, documents, make_gpt2, train_tokenizer, write_jsonl
 
 from engine import (
     CorpusError,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from conftest import make_gpt2, make_llama
+from toys import make_gpt2, make_llama
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from engine.batching import pad

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 
 from engine import FitSettings, QuerySettings, Run, ScoreSettings, WhenceError, rank_documents
 from engine.__main__ import main, parser
@@ -117,11 +117,11 @@ def test_run_computes_a_toml_file_once_and_shows_the_first_completion(call, conf
     shown = call("run", config)
     assert "When does the ferry leave?" in shown
     assert "2 completions in all" in shown
-    assert f"--run {run}" in shown.replace("\n", "")
-    before = {file: file.stat().st_mtime_ns for file in (run).rglob("*")}
+    assert "".join(f"--run {run}".split()) in "".join(shown.split())  # wherever the line is broken
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
     assert call("run", config) == shown
     assert call("run", run) == shown
-    assert {file: file.stat().st_mtime_ns for file in (run).rglob("*")} == before
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
     assert is_computed(read_config(config))
     config.write_text(config.read_text().replace("keep_tokens = 3", "keep_tokens = 'all'"))
     assert read_config(config).score.keep_tokens is None
@@ -176,7 +176,7 @@ def test_tokens_shows_the_document_whole(call, toy_run):
     run = Run(toy_run)
     document = run.documents_with_tokens(0)[0]
     shown = call("tokens", "--run", toy_run, "--query", "q0", "--document", f"d{document}")
-    assert run.text(document)[:60] in shown
+    assert "".join(run.text(document).split()) in "".join(shown.split())
     assert "Strongest pieces" in shown
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import write_jsonl
 
 from engine import CorpusError, Document, read_corpus, read_queries
 from engine.corpus import UNKNOWN_LANGUAGE, UNKNOWN_SOURCE, corpus_hash, cut_windows, tokenize

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 import torch
-from conftest import documents, write_jsonl
+from toys import documents, write_jsonl
 
 from engine import ekfac, fit
 from engine.ekfac import LayerFactors

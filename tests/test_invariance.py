@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 
 import engine.scores
 import engine.windows

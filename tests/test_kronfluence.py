@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 import torch
-from conftest import write_jsonl
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
+from toys import write_jsonl
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score

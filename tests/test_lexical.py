@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import regex
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 
 from engine import Run, ScoreSettings, fit, query, score
 from engine.lexical import bm25, candidates, recall, tfidf

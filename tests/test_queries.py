@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 import torch
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 from transformers import PreTrainedTokenizerFast
 
 from engine import fit, query

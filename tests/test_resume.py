@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 
 import engine.factors
 import engine.scores

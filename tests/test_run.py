@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import regex
-from conftest import QUERIES, TEXTS, documents, write_jsonl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from toys import QUERIES, TEXTS, documents, write_jsonl
 
 from engine import QuerySettings, Run, RunError, ScoreSettings, fit, query, rank_documents, score, token_influence
 from engine.analysis.ranking import BASELINES, headline

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import QUERIES, documents, make_gpt2, write_jsonl
 from safetensors import SafetensorError
+from toys import QUERIES, documents, make_gpt2, write_jsonl
 
 import engine.store
 import engine.tensors
@@ -228,6 +228,14 @@ def test_a_step_again_with_something_else_is_refused_and_says_what_differs(run, 
                 RunError, match=f"finished with other settings or inputs .*{difference}.* another --run"
             ):
                 use()
+
+
+def test_settings_of_speed_alone_may_change_when_a_step_goes_on(run, toy_folder, inputs):
+    """A step that ran out of memory is worth going on with smaller batches."""
+    (run / ".lock").touch()
+    with unchanged(run):
+        fit(run, str(toy_folder), inputs[0], FitSettings(batch_tokens=77))
+        score(run, ScoreSettings(keep_tokens=5, keep_prediction=2, batch_tokens=77, memory_gb=0.1))
 
 
 def test_a_model_that_was_moved_is_the_same_model_and_found_at_its_new_place(toy_folder, inputs, tmp_path):

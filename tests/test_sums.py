@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 import torch
-from conftest import QUERIES, documents, write_jsonl
+from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
 import engine.token_pass
