@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+FIRST_RANK = 8
+SMALL = 256
+"""Up to this size all singular vectors cost little more than a few."""
 OVERSAMPLING = 8
 """Extra columns of the randomised range finder beyond the rank asked for."""
 
@@ -148,40 +151,54 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
     Returns:
         Factors of one common rank, at most ``min(o, i)``; None if that rank exceeds ``max_rank``.
     """
-    o, i = preconditioned_grad.shape[1:]
-    dtype, preconditioned_grad = preconditioned_grad.dtype, preconditioned_grad.double()
-    norm_squared = preconditioned_grad.square().sum((1, 2))
-    rank = 8
+    matrix = preconditioned_grad.double()
+    smallest = min(matrix.shape[1:])
+    norm_squared = matrix.square().sum((1, 2))
+    rank = FIRST_RANK
     while True:
-        rank = min(rank, o, i)
-        if 2 * (rank + OVERSAMPLING) >= min(o, i):
-            u, s, vh = torch.linalg.svd(preconditioned_grad, full_matrices=False)
-        else:
-            u, s, vh = _randomised_svd(preconditioned_grad, rank + OVERSAMPLING)
-        energy = s.square().cumsum(1)
-        missing = (norm_squared[:, None] - energy).clamp_min(0)
+        whole = smallest <= SMALL or 2 * (rank + OVERSAMPLING) >= smallest
+        left, right, energy = _gram_factors(matrix) if whole else _range_factors(matrix, rank + OVERSAMPLING)
+        missing = (norm_squared[:, None] - energy.cumsum(1)).clamp_min(0)
         error = (missing / norm_squared.clamp_min(1e-300)[:, None]).sqrt()  # [q, r]
         enough = (error <= max_error).all(0).nonzero()
-        if len(enough) or rank == min(o, i):
-            r = int(enough[0]) + 1 if len(enough) else rank
+        if len(enough) or whole:
+            r = int(enough[0]) + 1 if len(enough) else smallest
             if r > max_rank:
                 return None
-            u, v = u[:, :, :r] * s[:, None, :r], vh[:, :r].mT.contiguous()
-            return LowRank(u.to(dtype), v.to(dtype), float(error[:, r - 1].max()))
+            dtype = preconditioned_grad.dtype
+            u, v = (factor[:, :, :r].to(dtype).contiguous() for factor in (left, right))
+            return LowRank(u, v, float(error[:, r - 1].max()))
         if rank > max_rank:
             return None
         rank *= 2
 
 
-def _randomised_svd(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """SVD of the projection of ``matrix`` ``[q, o, i]`` on a range of ``width`` columns."""
+def _gram_factors(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``matrix = left right^T`` by singular vectors, and their energy, from the smaller Gram matrix.
+
+    Much faster than an SVD; in float64 its errors of ``1e-16 |P|^2`` are far below any bound asked for.
+
+    Args:
+        matrix: ``[q, o, i]``.
+
+    Returns:
+        ``[q, o, r]``, ``[q, i, r]`` and squared singular values ``[q, r]``, the largest first.
+    """
+    tall = matrix if matrix.shape[1] >= matrix.shape[2] else matrix.mT
+    energy, vectors = torch.linalg.eigh(tall.mT @ tall)
+    energy, vectors = energy.flip(1).clamp_min(0), vectors.flip(2)
+    return (tall @ vectors, vectors, energy) if tall is matrix else (vectors, tall @ vectors, energy)
+
+
+def _range_factors(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`_gram_factors`, for the projection of the matrix on a random range of ``width`` columns."""
     generator = torch.Generator(matrix.device).manual_seed(0)
     probe = torch.randn(matrix.shape[2], width, generator=generator, dtype=matrix.dtype, device=matrix.device)
     basis = torch.linalg.qr(matrix @ probe).Q
     for _ in range(2):
         basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.mT @ basis).Q).Q
-    u, s, vh = torch.linalg.svd(basis.mT @ matrix, full_matrices=False)
-    return basis @ u, s, vh
+    left, right, energy = _gram_factors(basis.mT @ matrix)
+    return basis @ left, right, energy
 
 
 def document_influence(preconditioned_grad: Tensor, window_grad: Tensor) -> Tensor:
