@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from engine.directions import read_directions
 from engine.ekfac import LayerFactors
@@ -14,9 +13,6 @@ from engine.run import TOKEN_KINDS, Run, TokenInfluence
 from engine.store import write_table
 from engine.token_pass import Scorer, token_table
 from engine.windows import document_windows, positions
-
-if TYPE_CHECKING:
-    from engine.worker import WorkerContext
 
 
 @dataclass
@@ -84,12 +80,3 @@ def token_influence(
     result = reader.token_influence(query, document, kind)
     assert result is not None
     return result
-
-
-def tokens(context: "WorkerContext", arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Job: :func:`token_influence` with the model kept in the worker."""
-    path = Path(arguments["run"])
-    manifest = (path / "manifest.json").stat().st_mtime_ns
-    loaded = context.cached((str(path), manifest), lambda: load_run(path))
-    token_influence(loaded, arguments["query"], arguments["document"], arguments["kind"], progress)
-    return {}

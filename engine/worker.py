@@ -142,9 +142,15 @@ def _run(context: WorkerContext, arguments: dict[str, Any], progress: Progress) 
 
 
 def _tokens(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from engine.live import tokens
+    from engine.live import load_run, token_influence
 
-    return tokens(context, arguments, progress)
+    path = Path(arguments["run"])
+    if not (path / "manifest.json").is_file():
+        raise WhenceError(f"The run {path.name!r} is not there any more -- compute it again.")
+    changed = (path / "manifest.json").stat().st_mtime_ns
+    loaded = context.cached((str(path), changed), lambda: load_run(path))
+    token_influence(loaded, arguments["query"], arguments["document"], arguments["kind"], progress)
+    return {}
 
 
 HANDLERS: Mapping[str, Handler] = {"run": _run, "tokens": _tokens}
