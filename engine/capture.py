@@ -54,6 +54,11 @@ def capture(layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
                     f"layer {name!r} runs twice in one forward pass -- its two gradients would be mixed "
                     "up -- choose --layers so that shared layers are left out."
                 )
+            if output.dim() != 3:
+                raise ModelError(
+                    f"layer {name!r} gives rows of shape {list(output.shape)}, not one per window and position -- "
+                    "its gradients could not be told apart -- choose --layers so that it is left out."
+                )
             if not output.requires_grad:
                 output.requires_grad_()  # the graph begins here
             tape.inputs[name], tape.outputs[name] = args[0].detach(), output

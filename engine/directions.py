@@ -18,8 +18,8 @@ from engine.queries import QueryGradient, read_query_gradients
 from engine.store import RunFolder
 from engine.tensors import read_tensors
 
-THIN_CHUNK = 1 << 26
-"""Most numbers of one thin product held at once."""
+PRODUCT_CHUNK = 1 << 26
+"""Most numbers of one product of rows and tokens held at once."""
 
 
 @dataclass
@@ -57,23 +57,22 @@ class Directions:
         """Inner product of each row with each window's gradient, ``[rows, b]``."""
         if layer in self.full:
             return ekfac.document_influence(self.full[layer], window_grad)
-        thin = self.thin[layer]
-        step = max(1, THIN_CHUNK // (token_grad.shape[0] * token_grad.shape[1] * thin.u.shape[2]))
-        parts = [
-            ekfac.position_influence_low_rank(
-                LowRank(thin.u[row : row + step], thin.v[row : row + step], thin.error), token_grad, activation
-            ).sum(-1)
-            for row in range(0, self.rows, step)
-        ]
-        return torch.cat(parts)
+        return self.position_scores(layer, slice(0, self.rows), token_grad, activation).sum(-1)
 
     def position_scores(self, layer: str, rows: slice, token_grad: Tensor, activation: Tensor) -> Tensor:
         """Position influence of some rows, ``[q, b, t]``."""
-        if layer not in self.thin:
-            return ekfac.position_influence(self.full[layer][rows], token_grad, activation)
-        thin = self.thin[layer]
-        chosen = LowRank(thin.u[rows], thin.v[rows], thin.error)
-        return ekfac.position_influence_low_rank(chosen, token_grad, activation)
+        thin = self.thin.get(layer)
+        width = activation.shape[2] if thin is None else thin.u.shape[2]
+        step = max(1, PRODUCT_CHUNK // (activation.shape[0] * activation.shape[1] * width))
+        parts = []
+        for first in range(rows.start, rows.stop, step):
+            some = slice(first, min(first + step, rows.stop))
+            if thin is None:
+                parts.append(ekfac.position_influence(self.full[layer][some], token_grad, activation))
+            else:
+                chosen = LowRank(thin.u[some], thin.v[some], thin.error)
+                parts.append(ekfac.position_influence_low_rank(chosen, token_grad, activation))
+        return torch.cat(parts)
 
 
 def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFactors, damping_factor: float) -> Tensor:
@@ -125,11 +124,12 @@ def multiply_out(directions: Directions, window_tokens: float, memory_bytes: flo
         memory_bytes: Most bytes of full rows; small layers come first.
     """
     room = memory_bytes - sum(rows.numel() * rows.element_size() for rows in directions.full.values())
-    for layer, thin in sorted(directions.thin.items(), key=lambda item: item[1].u[0].numel() + item[1].v[0].numel()):
+    for layer, thin in sorted(directions.thin.items(), key=lambda item: item[1].u.shape[1] * item[1].v.shape[1]):
         o, i, r = thin.u.shape[1], thin.v.shape[1], thin.u.shape[2]
-        room -= directions.rows * o * i * thin.u.element_size()
-        if room >= 0 and o * i <= window_tokens * r * (o + i):
+        size = directions.rows * o * i * thin.u.element_size()
+        if size <= room and o * i <= window_tokens * r * (o + i):
             directions.full[layer] = thin.u @ thin.v.mT
+            room -= size
 
 
 def thin_tensors(directions: Directions) -> dict[str, Tensor]:

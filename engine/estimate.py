@@ -81,8 +81,8 @@ def factor_bytes(layers: Sequence[TrackedLayer]) -> int:
 
 def batch_bytes(model: LanguageModel, layers: Sequence[TrackedLayer], batch_tokens: int) -> int:
     """Memory of one batch: logits, and what the layers see and give."""
-    vocabulary = model.network.get_output_embeddings().weight.shape[0]
-    return batch_tokens * (BYTES_PER_LOGIT * vocabulary + 4 * 3 * sum(layer.inputs + layer.outputs for layer in layers))
+    seen = 4 * 3 * sum(layer.inputs + layer.outputs for layer in layers)
+    return batch_tokens * (BYTES_PER_LOGIT * model.vocabulary + seen)
 
 
 def format_bytes(count: float) -> str:

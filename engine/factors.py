@@ -55,11 +55,17 @@ def fit(
     settings, progress, folder = settings or FitSettings(), progress or SilentProgress(), RunFolder(Path(run))
     if isinstance(model, str):
         model = load_model(model, settings.device, settings.dtype, settings.context)
+    elif settings.context not in (None, model.context):
+        raise WhenceError(
+            f"context is {settings.context}, but the model was loaded with {model.context} -- the setting would be "
+            "ignored -- load it with load_model(..., context=...), or give its name."
+        )
     layers = tracked_layers(model, settings.layers)
     cutting = _cutting(model, settings)
     inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
     with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
-        entry["model"] = model.name  # no input: a model that was moved is the same model
+        # no input: a model that was moved is the same model; whole, since the worker runs in another folder
+        entry["model"] = str(Path(model.name).resolve()) if Path(model.name).is_dir() else model.name
         if entry["state"] == "finished":
             return
         entry["cutting"] = asdict(cutting)
@@ -214,13 +220,23 @@ class _Fit:
                 saved = time.monotonic()
         self.progress.finish()
         means = {name: total / sums["count"] for name, total in sums.items() if name not in ("done", "count")}
+        self._check(means)
+        return means
+
+    def _check(self, means: Sums) -> None:
         for tensor_name, mean in means.items():
             if not torch.isfinite(mean).all():
                 raise ModelError(
                     f"the factors of layer {tensor_name.rsplit('.', 1)[0]!r} hold NaN or infinity -- the model "
                     f"overflows in {self.model.dtype} on this corpus -- use --dtype float32."
                 )
-        return means
+        seen = {tensor_name.rsplit(".", 1)[0] for tensor_name in means}
+        zero = {tensor_name.rsplit(".", 1)[0] for tensor_name, mean in means.items() if not mean.any()}
+        if unused := [layer.name for layer in self.layers if layer.name not in seen - zero]:
+            raise ModelError(
+                f"layer {unused[0]!r} takes no part in what the model computes on this corpus -- its curvature is "
+                "zero and cannot be inverted -- choose --layers so that it is left out."
+            )
 
     def _pseudo_gradients(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """``{layer: (activation, pseudo_grad)}`` with labels sampled from the model."""

@@ -89,6 +89,11 @@ class LanguageModel:
         return torch.promote_types(self.dtype, torch.float32)
 
     @property
+    def vocabulary(self) -> int:
+        """Token ids that the model embeds: where ids have gaps, more than the tokenizer has tokens."""
+        return self.network.get_input_embeddings().weight.shape[0]
+
+    @property
     def parameters(self) -> int:
         """Number of distinct parameters; tied ones count once."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -139,6 +144,11 @@ def _check_device(device: str) -> None:
         raise ModelError(f"device {device!r} is unknown -- use cpu, cuda or cuda:0.") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # cuda:7 of one GPU; mps, meta
+        why = str(error).strip().splitlines()[0].split(". ")[0]
+        raise ModelError(f"device {device!r} cannot be used ({why}) -- use cpu, cuda or cuda:0.") from None
 
 
 def _check_tokenizer(name: str, tokenizer: Any, network: Any) -> None:

@@ -115,7 +115,7 @@ def is_computed(config: RunConfig) -> bool:
     steps = folder.manifest()["steps"]
     return (
         all(_deciding(steps[step]["settings"]) == _deciding(asdict(getattr(config, step))) for step in STEPS)
-        and steps["fit"]["model"] == config.model
+        and steps["fit"]["model"] in (config.model, str(Path(config.model).resolve()))
         and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus))
         and steps["query"]["inputs"]["queries_hash"] == queries_hash(read_queries(config.queries))
     )

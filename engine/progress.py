@@ -5,6 +5,7 @@ Every long function takes a ``progress`` and reports to it. A job's progress
 ``start`` and ``advance`` may raise :class:`engine.errors.Cancelled`.
 """
 
+import atexit
 import sys
 import time
 from typing import Protocol
@@ -109,6 +110,7 @@ class TerminalProgress:
             console=Console(stderr=True),
         )
         self._task: int | None = None
+        atexit.register(self._rich.stop)  # else a step that fails leaves the terminal without its cursor
 
     def start(self, step: str, total: int, unit: str = "tokens") -> None:
         self.finish()

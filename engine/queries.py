@@ -25,6 +25,8 @@ from engine.settings import QuerySettings
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import read_tensors, write_tensors
 
+LOGIT_NUMBERS = 1 << 27
+"""Most logits of one pass over a query's completion tokens."""
 SIDES = (("completion", 1.0), ("contrast", -1.0))
 
 
@@ -116,9 +118,6 @@ class QueryResult:
 def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, measurement: str) -> QueryResult:
     """Gradient of the measurement of each completion token, exactly.
 
-    The sequence is repeated once per completion token, row k measuring token k alone, so
-    that one forward and one backward pass give all gradients.
-
     Raises:
         CorpusError: If the query cannot be measured.
     """
@@ -130,20 +129,9 @@ def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, 
     sides, rows, hidden_mean = [], [], None
     for side, sign in SIDES if measurement == "contrast" else SIDES[:1]:
         sequence = tokenize_query(model, query, query.contrast if side == "contrast" else query.completion)
-        count = len(sequence.tokens)
-        inputs = torch.from_numpy(sequence.input_ids).to(model.device).expand(count, -1)
-        targets = torch.from_numpy(sequence.targets).to(model.device).expand(count, -1)
-        own = torch.arange(count, device=model.device)
-        with capture(layers) as tape:
-            logits, hidden = run_network(model, inputs)
-            values = token_measurements(logits, targets, measurement)[own, sequence.first + own]
-            grads = tape.gradients(sign * values.sum())
-        values = values.detach()
-        log_probs = token_log_probs(logits.detach()[:1], targets[:1])[0, sequence.first :]
-        sides.append(
-            SideGradient({name: a[0] for name, (a, _) in grads.items()}, {name: g for name, (_, g) in grads.items()})
-        )
-        hidden_mean = hidden.detach()[0].mean(0) if hidden_mean is None else hidden_mean
+        gradient, values, log_probs, hidden = _side(model, layers, sequence, measurement, sign)
+        sides.append(gradient)
+        hidden_mean = hidden if hidden_mean is None else hidden_mean
         rows += [
             {
                 "side": side,
@@ -154,10 +142,37 @@ def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, 
                 "value": sign * float(values[k]),
                 "log_prob": float(log_probs[k]),
             }
-            for k in range(count)
+            for k in range(len(sequence.tokens))
         ]
     assert hidden_mean is not None
     return QueryResult(sides, rows, hidden_mean)
+
+
+def _side(
+    model: LanguageModel, layers: Sequence[TrackedLayer], sequence: TokenSequence, measurement: str, sign: float
+) -> tuple[SideGradient, Tensor, Tensor, Tensor]:
+    """One side's gradient, the measurement and log-probability of its tokens ``[c]``, its mean hidden state ``[d]``.
+
+    The sequence is repeated once per completion token, row k measuring token k alone, so that
+    one forward and one backward pass give all gradients; a long completion takes several.
+    """
+    inputs, targets = (torch.from_numpy(ids).to(model.device)[None] for ids in (sequence.input_ids, sequence.targets))
+    count = len(sequence.tokens)
+    step = max(1, LOGIT_NUMBERS // (inputs.shape[1] * model.vocabulary))
+    values, token_grads = [], []
+    for first in range(0, count, step):
+        own = torch.arange(first, min(first + step, count), device=model.device)
+        with capture(layers) as tape:
+            logits, hidden = run_network(model, inputs.expand(len(own), -1))
+            found = token_measurements(logits, targets.expand(len(own), -1), measurement)
+            measured = found[own - first, sequence.first + own]
+            grads = tape.gradients(sign * measured.sum())
+        values.append(measured.detach())
+        token_grads.append({name: token_grad for name, (_, token_grad) in grads.items()})
+    token_grad = {name: torch.cat([part[name] for part in token_grads]) for name in grads}
+    log_probs = token_log_probs(logits.detach()[:1], targets)[0, sequence.first :]
+    gradient = SideGradient({name: activation[0] for name, (activation, _) in grads.items()}, token_grad)
+    return gradient, torch.cat(values), log_probs, hidden.detach()[0].mean(0)
 
 
 def query(

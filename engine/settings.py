@@ -1,5 +1,6 @@
 """Settings of the three steps, checked when made; each is kept whole in the run's manifest (no torch)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,8 @@ class QuerySettings:
     def __post_init__(self) -> None:
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
+        if self.damping_factor == math.inf:
+            raise WhenceError("damping_factor is inf -- every influence would be zero -- the usual one is 0.1.")
         if not self.damping_factor > 0:
             raise WhenceError(
                 f"damping_factor is {self.damping_factor} -- directions the corpus never used would be "

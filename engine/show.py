@@ -135,13 +135,7 @@ def token_records(run: Run, document: int, found: TokenInfluence) -> list[dict[s
     """One record per token, the start token first where there is one, for ``--json``."""
     text, tokens = run.text(document), run.document_tokens(document)
     records = [
-        {
-            "token": n,
-            "text": text[start:end],
-            "start": int(start),
-            "end": int(end),
-            "influence": found.of_tokens[:, n].tolist(),
-        }
+        _token_record(n, text[start:end], start, end, found.of_tokens[:, n])
         for n, (start, end) in enumerate(zip(tokens.starts, tokens.ends, strict=True))
     ]
     return [_token_record(-1, "", 0, 0, found.of_start), *records] if found.has_start else records

@@ -330,6 +330,7 @@ def test_a_setting_that_does_not_suit_the_model_is_refused(settings, message, to
         ),
         (lambda: QuerySettings(damping_factor=0), "damping_factor is 0 .* divided by zero .* use a positive number"),
         (lambda: QuerySettings(damping_factor=float("nan")), "damping_factor is nan"),
+        (lambda: QuerySettings(damping_factor=float("inf")), "damping_factor is inf"),
         (lambda: ScoreSettings(keep_tokens=-1), "keep_tokens is -1"),
         (lambda: ScoreSettings(rank_error=1.0), "rank_error is 1.0"),
         (lambda: ScoreSettings(memory_gb=-1), "memory_gb is -1"),

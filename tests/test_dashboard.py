@@ -264,6 +264,13 @@ def test_the_strip_keeps_the_text_and_starts_a_paragraph_after_each_line_break()
     assert packed[0]["v"] == [1.0, None]
 
 
+def test_the_strip_keeps_a_line_together_with_its_indentation():
+    pieces = [Piece("def f():", 1.0, 0), Piece("\n   ", 1.0, 1), Piece(" return", 1.0, 2)]
+    assert [[piece.text for piece in paragraph] for paragraph in _paragraphs(pieces)] == [
+        ["def f():", "\n   ", " return"]
+    ]
+
+
 def test_one_outlier_does_not_pale_a_long_text():
     assert scale_of([1.0] * 500 + [1000.0]) == 1.0
     assert scale_of([1.0, -5.0]) == 5.0

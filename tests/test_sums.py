@@ -391,11 +391,14 @@ def test_batching_changes_no_document_score(exact):
 def test_working_in_small_chunks_changes_no_score(run_of, monkeypatch):
     finished = run_of("float64, thin")
     whole, tokens = finished.bulk().rows, finished.tokens("prediction")
-    monkeypatch.setattr(engine.directions, "THIN_CHUNK", 1)
+    places = finished.tokens("position")
+    monkeypatch.setattr(engine.directions, "PRODUCT_CHUNK", 1)
     monkeypatch.setattr(engine.token_pass, "DIRECTION_NUMBERS", 1)
     assert reference.difference(finished.bulk().rows, whole) < EXACT
     for pair, values in finished.tokens("prediction", {0: [0, 1]}).items():
         assert reference.difference(values, tokens[pair]) < EXACT
+    for pair, values in finished.tokens("position", {0: [0, 1]}).items():
+        assert reference.difference(values, places[pair]) < EXACT
 
 
 # --- the stored run ---------------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
     job = data.token_job(*wanted)
     if job is None or job.state == "done":
         st.info(
-            "The influence of this document's tokens is stored only for the strongest documents. "
-            "Computing it takes some seconds and is kept."
+            "The influence of tokens is stored beforehand only for the documents that are strongest on the whole "
+            "completion. Computing it for this one takes some seconds and is kept."
         )
         st.button(
             "Compute this document's tokens",
@@ -124,7 +124,12 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
     with right:
         _top(table, choice, f"top_{name}")
         download(
-            table.assign(document=document["id"], title=document["title"], token_influence=influence.kind),
+            table.assign(
+                place=table["place"] + 1,  # as the table beside it counts; the start token is 0
+                document=document["id"],
+                title=document["title"],
+                token_influence=influence.kind,
+            ),
             data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
             "token_influence",
             f"download_{name}",

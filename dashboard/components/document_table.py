@@ -68,17 +68,17 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
     measured = choice.run.unit
     return {
-        "rank": number("Rank", help="Among all scored documents; 1 raised it most.", width=60),
+        "rank": number("Rank", help="Among all scored documents; 1 raised it most.", width=50),
         "title": words("Document", width=230),
-        "source": words("Source", width=110),
-        "language": words("Language", width=90),
-        "influence": number("Influence", format="%+.3g", help=f"{choice.unit}; plus raises.", width=90),
+        "source": words("Source", width=105),
+        "language": words("Language", width=80),
+        "influence": number("Influence", format="%+.3g", help=f"{choice.unit}; plus raises.", width=85),
         "share": st.column_config.ProgressColumn(
-            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=110, color=colour,
+            "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=100, color=colour,
             help="Of all that raised it, or of all that lowered it.",
         ),
         "left_out": number(
-            "If left out", format="%+.3g", width=90,
+            "If left out", format="%+.3g", width=85,
             help=f"Predicted change of the measurement, in {measured}, on training without the document: first order, "
             "not calibrated against retraining.",
         ),
@@ -92,7 +92,7 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
         ),
         "bm25": number("BM25", format="%.3g", width=70, help="Baseline: words in common, Okapi BM25, no unit."),
         "hidden_similarity": number(
-            "Similarity", format="%.3g", width=85,
+            "Similarity", format="%.3g", width=84,
             help="Baseline: cosine of the mean hidden states of document and prompt with completion, no unit.",
         ),
     }  # fmt: skip

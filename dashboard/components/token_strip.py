@@ -108,11 +108,11 @@ def token_strip(
 
 
 def _paragraphs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Split after each piece that holds a line break."""
+    """Split after each piece that ends with a line break; one that goes on after it indents its own next line."""
     paragraph: list[Piece] = []
     for piece in pieces:
         paragraph.append(piece)
-        if "\n" in piece.text:
+        if piece.text.endswith("\n"):
             yield paragraph
             paragraph = []
     if paragraph:

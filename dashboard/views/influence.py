@@ -145,20 +145,18 @@ def _side(choice: Choice, side: str) -> None:
 def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
     """The page's answer in one sentence."""
     head = data.headline(ranking)
-    what = "these tokens" if choice.tokens else "this completion"
+    what = ("these tokens" if len(choice.tokens) > 1 else "this token") if choice.tokens else "this completion"
+    it = "them" if len(choice.tokens) > 1 else "it"
     if not head.raised:
-        st.markdown(f"## None of {head.documents:,} documents raised {what}; {head.lowered:,} lowered it.")
+        st.markdown(f"## None of {head.documents:,} documents raised {what}; {head.lowered:,} lowered {it}.")
         return
     first = ranking.iloc[0]
     strongest = "The strongest alone carries" if head.raised == 1 else f"The {min(10, head.raised)} strongest carry"
+    st.markdown(f"## {head.raised:,} of {head.documents:,} documents raised {what}, {head.lowered:,} lowered {it}.")
     st.markdown(
-        f"## {head.raised:,} of {head.documents:,} documents raised {what}, {head.lowered:,} lowered "
-        f"{'them' if choice.tokens else 'it'}."
-    )
-    st.markdown(
-        f"**{text.escape(first['title'])}** ({text.escape(first['source'])}) raised it most, by "
+        f"**{text.escape(first['title'])}** ({text.escape(first['source'])}) raised {it} most, by "
         f"**{text.number(first['influence'])}** {choice.unit}. {strongest} **{text.share(head.top_share)}** of all "
-        "that raised it."
+        f"that raised {it}."
     )
 
 
