@@ -131,6 +131,17 @@ def test_bad_values_in_the_address_fall_back(open_page, tiny, address):
     assert len(table(app)) > 0
 
 
+@pytest.mark.parametrize(("address", "thing"), [({"query": "nowhere"}, "completion"), ({"document": "x"}, "document")])
+def test_a_link_to_what_the_run_does_not_have_says_so(open_page, tiny, address, thing):
+    """Else somebody might read the wrong evidence."""
+    assert [warning.value for warning in open_page(tiny).warning] == []
+    assert f"names a {thing} that this run does not have" in open_page(tiny, **address).warning[0].value
+
+
+def test_the_page_says_how_likely_the_completion_is(open_page, tiny):
+    assert "The model gives it a log-probability of −" in words(open_page(tiny))
+
+
 def test_a_query_of_another_kind_falls_back_to_the_first_of_the_kind(open_page, tiny):
     assert open_page(tiny, kind="Sum", query="q/1").selectbox[0].value == "How much is two plus two?"
 

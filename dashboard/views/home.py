@@ -9,7 +9,7 @@ from dashboard import data
 from dashboard.components import text
 from dashboard.components.job_panel import STATES, job_panel
 
-EXAMPLES = 3
+EXAMPLES = 8
 RECENT = 10
 BAD_NEWS_S = 3600.0  # how long a job that ended badly stays on top of a page that has a run to show
 WHAT = (
@@ -68,7 +68,9 @@ def _where_to_go(run: data.Run) -> None:
             query_params=address,
         )
         st.caption("Documents ranked by influence on a completion, and the tokens inside each. For example:")
-        for completion in data.completions(run)[:EXAMPLES]:
+        first_of_kind = {completion.kind: completion for completion in reversed(data.completions(run))}
+        kinds = dict.fromkeys(completion.kind for completion in data.completions(run))
+        for completion in [first_of_kind[kind] for kind in kinds][:EXAMPLES]:
             st.page_link(
                 "views/influence.py",
                 label=text.escape(completion.label, 60),

@@ -1,5 +1,7 @@
 """Which documents made the model say this?"""
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -72,6 +74,8 @@ def _choose(completions: list[data.Completion]) -> data.Completion:
     offered = [completion for completion in completions if kind in (ALL_KINDS, completion.kind)]
     by_label = {text.plain(completion.label): completion for completion in offered}
     wanted = url.get("query")
+    if wanted and wanted not in {completion.id for completion in completions}:
+        st.warning("The link names a completion that this run does not have. Another one is shown.")
     st.session_state["_completion"] = next(
         (label for label, completion in by_label.items() if completion.id == wanted), next(iter(by_label))
     )
@@ -97,6 +101,7 @@ def _show_completion(choice: Choice) -> None:
             if side == "contrast":
                 st.caption("Compared with this alternative:")
             _side(choice, side)
+        st.caption(_likelihood(choice.completion))
         with st.container(horizontal=True, vertical_alignment="center"):
             if choice.tokens:
                 st.caption(f"Ranked for {_count(len(choice.tokens), 'chosen token')} of the completion.")
@@ -107,6 +112,14 @@ def _show_completion(choice: Choice) -> None:
                 st.caption("Ranked for the whole completion. Choose tokens of it to rank for those only.")
         if choice.run.tokens_of_query(choice.completion.query)["straddles"].any():
             st.caption("The completion's first token begins inside the prompt; it is counted whole.")
+
+
+def _likelihood(completion: data.Completion) -> str:
+    """How readily the model says it."""
+    return (
+        f"The model gives it a log-probability of {text.number(completion.log_prob)} nats, "
+        f"a probability of {math.exp(completion.log_prob):.2g}."
+    )
 
 
 def _side(choice: Choice, side: str) -> None:
@@ -192,6 +205,8 @@ def _document(ranking: pd.DataFrame, shown: pd.DataFrame) -> pd.Series | None:
     named = ranking[ranking["id"] == url.get("document")]
     if len(named):
         return named.iloc[0]
+    if url.get("document"):
+        st.warning("The link names a document that this run does not have. Another one is shown below.")
     return None if shown.empty else shown.iloc[0]
 
 
