@@ -93,7 +93,8 @@ def _run(given: argparse.Namespace) -> None:
     finished = Path(given.config).is_dir()
     folder = Path(given.config) if finished else run_config(given.config, progress_module.for_terminal())
     run = Run(folder)
-    more = f"\n{len(run.queries)} completions in all: python -m engine top --run {folder} [--query TITLE]"
+    shown = min(str(folder), os.path.relpath(folder), key=len)
+    more = f"\n{len(run.queries)} completions in all: python -m engine top --run {shown} [--query TITLE]"
     print_all([*top_tables(run, 0, 5), more])
 
 
