@@ -7,7 +7,7 @@ and saved between shards, so that a killed step goes on and ends with the same b
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +46,8 @@ def fit(
         run: Folder of the run; created if it is not there.
         model: Name or folder of a Hugging Face causal language model, or a loaded one.
         corpus: JSONL file of documents (:func:`engine.corpus.read_corpus`).
-        settings: Settings; None for the defaults.
+        settings: Settings; None for the defaults. ``device`` and ``dtype`` are for loading: of a
+            loaded model the manifest records its own.
         progress: Where progress is reported.
 
     Raises:
@@ -60,6 +61,7 @@ def fit(
             f"context is {settings.context}, but the model was loaded with {model.context} -- the setting would be "
             "ignored -- load it with load_model(..., context=...), or give its name."
         )
+    settings = _as_loaded(settings, model)
     layers = tracked_layers(model, settings.layers)
     cutting = _cutting(model, settings)
     inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
@@ -83,6 +85,16 @@ def fit(
             f"{tracked['parameters']:,} parameters ({tracked['share']:.0%})."
         )
         _Fit(model, layers, folder, cutting, settings, progress).run()
+
+
+def _as_loaded(settings: FitSettings, model: LanguageModel) -> FitSettings:
+    """Settings that say what the model really runs in, so that later steps load it the same way."""
+    same_device = torch.device(settings.device).type == model.device.type
+    return replace(
+        settings,
+        device=settings.device if same_device else str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+    )
 
 
 def describe_layers(model: LanguageModel, layers: Sequence[TrackedLayer]) -> dict:

@@ -20,7 +20,7 @@ from toys import QUERIES, documents, make_gpt2, write_jsonl
 
 import engine.store
 import engine.tensors
-from engine import FitSettings, QuerySettings, Run, RunError, ScoreSettings, fit, query, score
+from engine import FitSettings, QuerySettings, Run, RunError, ScoreSettings, fit, load_model, query, score
 from engine.progress import SilentProgress
 from engine.run import is_run
 from engine.store import FORMAT, RunFolder, write_json, write_table, writing
@@ -236,6 +236,12 @@ def test_settings_of_speed_alone_may_change_when_a_step_goes_on(run, toy_folder,
     with unchanged(run):
         fit(run, str(toy_folder), inputs[0], FitSettings(batch_tokens=77))
         score(run, ScoreSettings(keep_tokens=5, keep_prediction=2, batch_tokens=77, memory_gb=0.1))
+
+
+def test_a_loaded_model_s_own_dtype_is_recorded_so_that_later_steps_load_it_alike(toy_folder, inputs, tmp_path):
+    fit(tmp_path / "run", load_model(str(toy_folder), dtype="float64"), inputs[0])
+    assert RunFolder(tmp_path / "run").step("fit")["settings"]["dtype"] == "float64"
+    query(tmp_path / "run", inputs[1])
 
 
 def test_a_model_that_was_moved_is_the_same_model_and_found_at_its_new_place(toy_folder, inputs, tmp_path):
