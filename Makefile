@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo   compute influence on the embedded sample, then open the dashboard"
-	@echo "            (PORT=8501; RUN=sample, a TOML file, or the folder of a finished run)"
+	@echo "            (PORT=8501; RUN=sample, sample-large, a TOML file, or the folder of a run)"
 	@echo "make test   lint, types, unit, page and browser tests"
 	@echo "make clean  remove what these made: $(VENV), runs/sample"
 

@@ -18,6 +18,13 @@ page = st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
         st.Page("views/influence.py", title="Influence", icon=":material/alt_route:", url_path="influence"),
+        st.Page(
+            "views/concentration.py", title="Concentration", icon=":material/leaderboard:", url_path="concentration"
+        ),
+        st.Page("views/sources.py", title="Sources", icon=":material/donut_small:", url_path="sources"),
+        st.Page("views/word_order.py", title="Word order", icon=":material/shuffle:", url_path="word-order"),
+        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+        st.Page("views/map.py", title="Map", icon=":material/bubble_chart:", url_path="map"),
     ],
     position="top",
 )

@@ -1,5 +1,6 @@
 """The pages' only door to the engine: cached reads of runs, and requests for jobs. No torch."""
 
+import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,20 @@ from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
 from engine.errors import WhenceError
 from engine.jobs import Job, JobTable
-from engine.pipeline import SAMPLE, run_folder
-from engine.run import Run, TokenInfluence, is_run
+from engine.pipeline import SAMPLES, read_config, run_folder, sample_file
+from engine.run import Run, TokenInfluence, is_run, readable
 from engine.store import repository_folder
 from engine.worker_process import ensure_worker, force_cancel
 
 __all__ = ["START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "token_table", "unit_influence"]
 
-SAMPLE_NAME = "sample"
 SAMPLE_COMMAND = "python -m engine run sample"
-CHOICES = ("query", "tokens", "document", "token")
+CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area")
 """What the address holds about one run and means nothing in another."""
+OF_COMPLETION = ("tokens", "document", "token", "word", "edit", "other")
+"""What it holds about one completion."""
 RECENT_JOBS = 200
+MAP_FEATURES = {"words": "words", "hidden": "hidden states", "gradients": "gradients"}
 
 _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
@@ -68,12 +71,23 @@ def use_run(path: Path | None) -> None:
 def run_in_use() -> Run | None:
     """The run the pages show; None without one."""
     path = st.session_state.get("_run_path")
-    return None if path is None else _open(str(path), _changed(path))
+    return None if path is None else open_run(path)
 
 
-def forget_choices() -> None:
-    """Drop from the address what belongs to another run."""
-    for name in CHOICES:
+def open_run(path: Path) -> Run:
+    """Any finished run, for a page that shows two."""
+    return _open(str(path), _changed(path))
+
+
+def run_address(label: str = "") -> dict[str, str]:
+    """What a link must carry so that it shows the run of this name, or the run in use."""
+    name = label or st.session_state.get("run")
+    return {"run": name} if name and name != next(iter(runs())) else {}
+
+
+def forget_choices(chosen: str = "run") -> None:
+    """Drop from the address what belonged to another run, or to another completion if one of those was chosen."""
+    for name in CHOICES if chosen == "run" else OF_COMPLETION:
         st.query_params.pop(name, None)
 
 
@@ -203,36 +217,87 @@ def sides(run: Run) -> tuple[str, ...]:
     return ("completion", "contrast") if run.measurement == "contrast" else ("completion",)
 
 
-def sample_is_there() -> bool:
-    """Whether the embedded sample can be computed."""
-    return (repository_folder() / SAMPLE).is_file()
+@dataclass(frozen=True)
+class Sample:
+    """An embedded sample that may be computed.
+
+    Attributes:
+        name: Its name, for commands.
+        title: Readable name, that of its run.
+        about: What it is, in a line.
+        taken: How long it took, on how many cores and when: keys ``seconds``, ``cores``, ``date``; empty if unknown.
+    """
+
+    name: str
+    title: str
+    about: str
+    taken: dict[str, Any]
 
 
-def submit_sample() -> Job:
-    """Ask for the run of the embedded sample."""
-    arguments = {"config": SAMPLE_NAME, "run": str(runs_folder() / SAMPLE_NAME)}
-    return _submit("run", arguments, "Compute the sample")
+def samples_to_compute() -> list[Sample]:
+    """The embedded samples without a finished run in the runs folder, in order; none if there is no sample."""
+    noted = repository_folder() / "sample_data" / "times.json"
+    times = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    found = []
+    for name in SAMPLES:
+        folder = runs_folder() / name
+        if not sample_file(name).is_file() or _readable_name(str(folder), _changed(folder)):
+            continue
+        taken = times.get(name, {})
+        taken = {**taken, "seconds": sum(taken["seconds"].values())} if taken else {}
+        found.append(Sample(name, readable(name), read_config(name).about, taken))
+    return found
+
+
+def is_of_sample(run: Run) -> bool:
+    """Whether a run is of the embedded sample's corpus."""
+    return Path(run.fit["corpus"]["path"]).resolve() == Path(read_config(SAMPLES[0]).corpus).resolve()
+
+
+def submit_sample(name: str) -> Job:
+    """Ask for the run of an embedded sample."""
+    arguments = {"config": name, "run": str(runs_folder() / name)}
+    return submit("run", arguments, f"Compute “{readable(name)}”")
 
 
 def submit_tokens(run: Run, query: int, document: int, kind: str, title: str) -> Job:
     """Ask for token influences that are not stored."""
-    return _submit("tokens", _token_arguments(run, query, document, kind), f"Tokens of {title}")
+    return submit("tokens", _token_arguments(run, query, document, kind), f"Tokens of {title}")
+
+
+def submit_map(run: Run, features: str, seed: int = 0) -> Job:
+    """Ask for a map of a run's documents (:mod:`engine.document_map`)."""
+    arguments = {"run": str(run.path.resolve()), "features": features, "seed": seed}
+    return submit("map", arguments, f"Map of {run.name} by {MAP_FEATURES[features]}")
+
+
+def map_job(run: Run, features: str) -> Job | None:
+    """The last request for a map by these features, whatever its seed; None if there was none."""
+    wanted = {"run": str(run.path.resolve()), "features": features}.items()
+    return next(
+        (job for job in recent_jobs(RECENT_JOBS) if job.kind == "map" and wanted <= job.arguments.items()), None
+    )
 
 
 def submit_again(job: Job) -> Job:
     """Ask for a job that failed or was cancelled once more."""
-    return _submit(job.kind, job.arguments, job.title)
+    return submit(job.kind, job.arguments, job.title)
 
 
 def token_job(run: Run, query: int, document: int, kind: str) -> Job | None:
     """The last request for these token influences; None if there was none."""
-    arguments = _token_arguments(run, query, document, kind)
-    return next((job for job in recent_jobs(RECENT_JOBS) if (job.kind, job.arguments) == ("tokens", arguments)), None)
+    return find_job("tokens", _token_arguments(run, query, document, kind))
+
+
+def find_job(kind: str, arguments: dict[str, Any]) -> Job | None:
+    """The last request of a kind that has these arguments among its own; None if there was none."""
+    jobs = (job for job in recent_jobs(RECENT_JOBS) if job.kind == kind)
+    return next((job for job in jobs if arguments.items() <= job.arguments.items()), None)
 
 
 def run_job() -> Job | None:
     """The last request for a whole run; None if there was none."""
-    return next((job for job in recent_jobs(RECENT_JOBS) if job.kind == "run"), None)
+    return find_job("run", {})
 
 
 def recent_jobs(limit: int = 10) -> Sequence[Job]:
@@ -263,7 +328,8 @@ def _token_arguments(run: Run, query: int, document: int, kind: str) -> dict[str
     return {"run": str(run.path.resolve()), "query": query, "document": document, "kind": kind}
 
 
-def _submit(kind: str, arguments: dict[str, Any], title: str) -> Job:
+def submit(kind: str, arguments: dict[str, Any], title: str) -> Job:
+    """Ask for a job; one that waits or runs with the same arguments is returned instead."""
     job = _table(str(runs_folder())).submit(kind, arguments, title)
     keep_working()
     return job

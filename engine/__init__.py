@@ -23,6 +23,7 @@ from engine.settings import FitSettings, QuerySettings, ScoreSettings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from engine.ablations import ablate
     from engine.factors import fit
     from engine.live import token_influence
     from engine.model import load_model
@@ -43,6 +44,7 @@ __all__ = [
     "ScoreSettings",
     "TokenInfluence",
     "WhenceError",
+    "ablate",
     "fit",
     "load_model",
     "query",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _HEAVY = {
+    "ablate": "engine.ablations",
     "fit": "engine.factors",
     "load_model": "engine.model",
     "query": "engine.queries",

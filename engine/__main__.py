@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine import progress as progress_module
+from engine.analyse import ANALYSES
 from engine.errors import WhenceError
+from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
 from engine.settings import UNITS, FitSettings, QuerySettings, ScoreSettings
 
@@ -137,6 +139,16 @@ def _export(given: argparse.Namespace) -> None:
     print(f"{given.out}: {rows:,} rows")
 
 
+def _analyse(given: argparse.Namespace) -> None:
+    from engine.show import print_all
+
+    found = ANALYSES[given.analysis].compute(Run(given.run), given)
+    if given.json:
+        _print_json(found.records)
+    else:
+        print_all(found.shown)
+
+
 def _print_json(records: list[dict[str, Any]]) -> None:
     from engine.export import without_nan
 
@@ -168,9 +180,11 @@ def parser() -> argparse.ArgumentParser:
     score = verb("score", _score, "Step 3: the influence of every document and its tokens.")
     _add_settings(score, ScoreSettings)
 
-    all_steps = verb("run", _run, "All three steps from a TOML file, or of the embedded sample.", run=False)
+    all_steps = verb("run", _run, "All three steps from a TOML file, or of an embedded sample.", run=False)
     all_steps.add_argument(
-        "config", help="`sample`, a TOML file with run, model, corpus, queries, or the folder of a finished run"
+        "config",
+        help=f"an embedded sample ({', '.join(SAMPLES)}), a TOML file with run, model, corpus, queries, or the folder "
+        "of a finished run",
     )
 
     ranking = verb("top", _top, "Which documents raised or lowered a completion; without --query the completions.")
@@ -182,6 +196,17 @@ def parser() -> argparse.ArgumentParser:
     tokens.add_argument("--document", required=True, help="title or id of a document")
     tokens.add_argument("--kind", choices=TOKEN_KINDS, default="position", help="definition (default: position)")
     tokens.add_argument("--json", action="store_true", help="print JSON")
+
+    asked = "Concentration, sources or word order: the numbers behind the dashboard's pages."
+    analyses = verbs.add_parser("analyse", help=asked, description=asked).add_subparsers(
+        dest="analysis", required=True, metavar="ANALYSIS", help="which analysis"
+    )
+    for name, analysis in ANALYSES.items():
+        made = analyses.add_parser(name, help=analysis.question, description=analysis.question)
+        made.set_defaults(call=_analyse)
+        made.add_argument("--run", required=True, help="folder of the run")
+        made.add_argument("--json", action="store_true", help="print JSON")
+        analysis.add_flags(made)
 
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
     exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.directions import read_directions
 from engine.ekfac import LayerFactors
+from engine.errors import RunError
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
@@ -38,6 +39,20 @@ def load_run(path: str | Path) -> LoadedRun:
     return LoadedRun(run, *load_fitted(run.folder))
 
 
+def query_scorer(loaded: LoadedRun, query: int) -> Scorer:
+    """What scores any windows for one query, along the very directions the run was scored with.
+
+    Raises:
+        RunError: If the run has no such query.
+    """
+    reader, device = loaded.run, str(loaded.model.device)
+    counts = reader.query_tokens.groupby("query").size().tolist()
+    if not 0 <= query < len(counts):
+        raise RunError(f"query {query} is not in this run -- it has queries 0 to {len(counts) - 1}.")
+    directions = read_directions(reader.folder, [query], counts, loaded.factors, device)
+    return Scorer(loaded.model, loaded.layers, directions, {query: 0}, reader.score["settings"]["batch_tokens"])
+
+
 def token_influence(
     run: str | Path | LoadedRun,
     query: int,
@@ -66,13 +81,9 @@ def token_influence(
     loaded = run if isinstance(run, LoadedRun) else load_run(run)
     cutting = run_cutting(reader.folder)
     windows = document_windows(reader.folder, document, cutting)
-    counts = reader.query_tokens.groupby("query").size().tolist()
-    device = str(loaded.model.device)
-    directions = read_directions(reader.folder, [query], counts, loaded.factors, device)
-    batch_tokens = reader.score["settings"]["batch_tokens"]
-    scorer = Scorer(loaded.model, loaded.layers, directions, {query: 0}, batch_tokens)
+    scorer = query_scorer(loaded, query)
     compute = dict(zip(TOKEN_KINDS, (scorer.position, scorer.prediction), strict=True))[kind]
-    repeats = counts[query] if kind == "prediction" else 1
+    repeats = scorer.directions.tokens[0] if kind == "prediction" else 1
     progress.start("Token influence", repeats * sum(len(window) for window in windows))
     found = compute({document: [query]}, windows, {document: positions(cutting, length)}, progress)
     write_table(token_table(found), reader.folder.on_demand(kind, query, document))

@@ -1,4 +1,4 @@
-"""All three steps from one TOML file, or from the embedded sample."""
+"""All three steps from one TOML file, or from one of the embedded samples."""
 
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,14 +11,15 @@ from engine.progress import Progress
 from engine.settings import FitSettings, QuerySettings, ScoreSettings
 from engine.store import SPEED_ONLY, STEPS, RunFolder, repository_folder
 
-SAMPLE = "sample_data/sample.toml"
+SAMPLES = ("sample", "sample-large", "sample-base", "sample-large-base")
+"""Names of the embedded samples: one corpus, four models; the first is the small one."""
 INPUTS = ("run", "model", "corpus", "queries")
 SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a TOML file asks for."""
+    """What a TOML file asks for; ``about`` says in a line what the run is, for readers."""
 
     run: str
     model: str
@@ -27,40 +28,47 @@ class RunConfig:
     fit: FitSettings
     query: QuerySettings
     score: ScoreSettings
+    about: str = ""
 
 
 def read_config(file: str | Path) -> RunConfig:
-    """Read a TOML file; ``sample`` names the embedded sample's.
+    """Read a TOML file; the name of an embedded sample stands for its file.
 
-    Paths are taken from the folder the program runs in, those of the embedded sample from
+    Paths are taken from the folder the program runs in, those of an embedded sample from
     the repository.
 
     Raises:
         WhenceError: If the file is missing, not TOML, or holds an unknown or missing setting.
     """
-    path = repository_folder() / SAMPLE if str(file) == "sample" else Path(file)
+    path = sample_file(str(file)) if str(file) in SAMPLES else Path(file)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WhenceError(
             f"{file} cannot be read as a TOML file ({error}) -- there is nothing to run -- mend it."
         ) from None
-    unknown = content.keys() - {*INPUTS, *SETTINGS}
+    unknown = content.keys() - {*INPUTS, "about", *SETTINGS}
     missing = set(INPUTS) - content.keys()
     if unknown or missing:
         wrong = f"has unknown entries {sorted(unknown)}" if unknown else f"lacks {sorted(missing)}"
         raise WhenceError(f"{file} {wrong} -- a run needs {', '.join(INPUTS)} and may have [fit], [query], [score].")
-    for name in INPUTS:
-        if not isinstance(content[name], str):
-            raise WhenceError(f"{file}: {name} is {content[name]!r}, not text -- write it in quotes.")
-    if path.resolve() == (repository_folder() / SAMPLE).resolve():
-        content |= {name: str(repository_folder() / content[name]) for name in INPUTS}
+    texts = {"about": ""} | {name: content[name] for name in (*INPUTS, "about") if name in content}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise WhenceError(f"{file}: {name} is {value!r}, not text -- write it in quotes.")
+    if path.resolve() in [sample_file(name).resolve() for name in SAMPLES]:
+        texts |= {name: str(repository_folder() / texts[name]) for name in INPUTS}
     settings = {step: make(**_known(step, make, content.get(step, {}), file)) for step, make in SETTINGS.items()}
-    return RunConfig(**{name: content[name] for name in INPUTS}, **settings)  # type: ignore[arg-type]
+    return RunConfig(**texts, **settings)  # type: ignore[arg-type]
+
+
+def sample_file(name: str) -> Path:
+    """The TOML file of an embedded sample."""
+    return repository_folder() / "sample_data" / f"{name}.toml"
 
 
 def run_folder(name: str | Path) -> Path:
-    """The run that a name stands for: ``sample``, a TOML file, or a run folder itself."""
+    """The run that a name stands for: an embedded sample, a TOML file, or a run folder itself."""
     return Path(name) if Path(name).is_dir() else Path(read_config(name).run)
 
 
@@ -90,7 +98,7 @@ def run_config(file: str | Path, progress: Progress, run: str | None = None) -> 
     """Compute all three steps of a TOML file; finished steps are not computed again.
 
     Args:
-        file: The TOML file, or ``sample``.
+        file: The TOML file, or the name of an embedded sample.
         progress: Where progress is reported.
         run: Folder of the run in place of the file's.
 

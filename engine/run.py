@@ -1,7 +1,7 @@
 """Read a run: the one door to its tables, for pages, analyses and the command line (no torch)."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -23,6 +23,8 @@ TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
 TABLE_OF_KIND = {"position": "tokens", "prediction": "prediction"}
 NEAR = 3
 """Titles suggested when a name is unknown."""
+COLUMNS = 500
+"""Columns read at a time. duckdb does not add them: it refuses a sum of more than 1,000, and plans one for minutes."""
 DOCUMENT_COLUMNS = ("document", "id", "title", "source", "language", "tokens", "windows")
 
 
@@ -77,7 +79,7 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name, readable."""
-        return self.path.resolve().name.replace("_", " ").replace("-", " ").strip().capitalize()
+        return readable(self.path.resolve().name)
 
     @property
     def model_name(self) -> str:
@@ -150,23 +152,31 @@ class Run:
 
         Returns:
             One row per document: document, influence, gradient_dot, gradient_cosine, bm25,
-            hidden_similarity, tfidf, log_prob. Only ``influence`` depends on ``tokens``.
+            hidden_similarity, tfidf, log_prob. Only ``influence`` depends on ``tokens``; it is
+            added token after token in float32, as stored.
         """
         known = self._known_tokens(query)
         chosen = known if tokens is None else sorted(set(tokens))
         if not set(chosen) <= set(known) or not chosen:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
-        total = " + ".join(f'"influence.{query}.{token}"' for token in chosen)
         norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
-        return self._sql(
-            f"""
-            SELECT document, ({total})::DOUBLE AS influence,
-                   "gradient_dot.{query}" AS gradient_dot,
-                   "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
-                   "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob
-            FROM documents JOIN lexical USING (document) ORDER BY document
-            """
-        )
+        baselines = f"""
+            "gradient_dot.{query}" AS gradient_dot,
+            "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
+            "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob
+        """
+        rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
+        with self._tables() as tables:
+            table = tables.execute(f"SELECT document, {baselines} {rows}").df()
+            total = np.zeros(len(table), dtype=np.float32)
+            for start in range(0, len(chosen), COLUMNS):
+                names = [f"influence.{query}.{token}" for token in chosen[start : start + COLUMNS]]
+                quoted = ", ".join(f'"{name}"' for name in names)
+                found = tables.execute(f"SELECT {quoted} {rows}").fetchnumpy()
+                for name in names:
+                    total = total + found[name]
+        table.insert(1, "influence", total.astype(np.float64))
+        return table
 
     def token_influence(self, query: int, document: int, kind: str = "position") -> TokenInfluence | None:
         """Stored token influences of a document; None where they are computed on demand only."""
@@ -197,6 +207,20 @@ class Run:
         )
         on_demand = self.folder.on_demand(kind, query, 0).parent.glob(f"{kind}-{query}-*.parquet")
         return sorted({row[0] for row in rows} | {int(file.stem.split("-")[-1]) for file in on_demand})
+
+    def token_influences(self, query: int, kind: str = "position") -> Iterator[tuple[int, TokenInfluence]]:
+        """:meth:`token_influence` of every document that has them, with its number, in order; read in one go."""
+        documents = self.documents_with_tokens(query, kind)
+        rows = len(self._known_tokens(query))
+        files = sorted((self.path / "score" / TABLE_OF_KIND[kind]).glob("*.parquet"))
+        table = pq.read_table(files, columns=["document", "influence"], filters=[("query", "=", int(query))])
+        place = {number: row for row, number in enumerate(table["document"].to_pylist())}
+        for document in documents:
+            if document in place:
+                values = table["influence"][place[document]].values.to_numpy()
+                yield document, TokenInfluence(kind, values.astype(np.float32).reshape(rows, -1), self.has_start)
+            elif (found := self.token_influence(query, document, kind)) is not None:
+                yield document, found
 
     def find_query(self, name: str) -> int:
         """Number of the query with this id or title.
@@ -243,11 +267,12 @@ class Run:
         """Pattern of the files of a table."""
         return f"{_literal(self.path / 'score' / table)}/*.parquet"
 
-    def _sql(self, statement: str) -> pd.DataFrame:
-        with duckdb.connect() as connection:
-            for name, source in (("documents", self._shards("documents")), ("lexical", _literal(self.folder.lexical))):
-                connection.from_parquet(source).create_view(name)
-            return connection.execute(statement).df()
+    def _tables(self) -> duckdb.DuckDBPyConnection:
+        """A connection that knows the score step's tables ``documents`` and ``lexical``; the caller closes it."""
+        connection = duckdb.connect()
+        for name, source in (("documents", self._shards("documents")), ("lexical", _literal(self.folder.lexical))):
+            connection.from_parquet(source).create_view(name)
+        return connection
 
 
 def _literal(path: Path) -> str:
@@ -259,6 +284,11 @@ def _rows(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
     """Rows of a statement, on a cursor of its own: several pages ask at once."""
     with duckdb.cursor() as cursor:
         return cursor.execute(statement, parameters).fetchall()
+
+
+def readable(name: str) -> str:
+    """A folder's name as a page shows it."""
+    return name.replace("_", " ").replace("-", " ").strip().capitalize()
 
 
 def is_run(path: Path) -> bool:

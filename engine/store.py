@@ -23,6 +23,10 @@
       score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions)
       score/prediction/<shard>.parquet   the same for prediction influence
       score/on_demand/<kind>-<query>-<document>.parquet   the same, computed when asked for
+      score/ablation/<query>.parquet   document, control, variant, draw, influence, ... of texts the model never saw
+      score/ablation/<query>-<document>-<key>.parquet   variants of one document with texts and token influences;
+                                    the key is a hash of what was asked for
+      map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
 
 ``document`` and ``query`` are numbers in the order of the corpus and query files.
 Position 0 of a document is the model's start token where it has one.
@@ -151,6 +155,15 @@ class RunFolder:
 
     def on_demand(self, kind: str, query: int, document: int) -> Path:
         return self.path / "score" / "on_demand" / f"{kind}-{query}-{document}.parquet"
+
+    def ablation(self, query: int) -> Path:
+        return self.path / "score" / "ablation" / f"{query:05}.parquet"
+
+    def ablation_of(self, query: int, document: int, key: str) -> Path:
+        return self.path / "score" / "ablation" / f"{query:05}-{document}-{key}.parquet"
+
+    def map(self, features: str) -> Path:
+        return self.path / "map" / f"{features}.parquet"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; ``{}`` before the first step.

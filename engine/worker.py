@@ -16,12 +16,15 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from engine.errors import Cancelled, WhenceError
 from engine.jobs import Job, JobTable
 from engine.locks import guard, open_worker_lock, write_worker_pid
 from engine.progress import Progress, format_seconds
+
+if TYPE_CHECKING:
+    from engine.live import LoadedRun
 
 POLL_S = 0.25
 WRITE_INTERVAL_S = 0.25
@@ -142,18 +145,57 @@ def _run(context: WorkerContext, arguments: dict[str, Any], progress: Progress) 
 
 
 def _tokens(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from engine.live import load_run, token_influence
+    from engine.live import token_influence
+
+    loaded = _loaded(context, arguments)
+    token_influence(loaded, arguments["query"], arguments["document"], arguments["kind"], progress)
+    return {}
+
+
+def _ablate(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.ablations import kept_ablation
+    from engine.variants import VariantSettings
+
+    settings = VariantSettings(**arguments["settings"])
+    kept_ablation(_loaded(context, arguments), arguments["query"], arguments["document"], settings, progress)
+    return {}
+
+
+def _ablate_top(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.ablations import ablate_top
+
+    loaded = _loaded(context, arguments)
+    ablate_top(loaded, loaded.run.queries["query"].tolist(), arguments["per_query"], progress=progress)
+    return {}
+
+
+def _loaded(context: WorkerContext, arguments: dict[str, Any]) -> "LoadedRun":
+    """The job's run with its model, from the last job if it used the same."""
+    from engine.live import load_run
 
     path = Path(arguments["run"])
     if not (path / "manifest.json").is_file():
         raise WhenceError(f"The run {path.name!r} is not there any more -- compute it again.")
     changed = (path / "manifest.json").stat().st_mtime_ns
-    loaded = context.cached((str(path), changed), lambda: load_run(path))
-    token_influence(loaded, arguments["query"], arguments["document"], arguments["kind"], progress)
-    return {}
+    return context.cached((str(path), changed), lambda: load_run(path))
 
 
-HANDLERS: Mapping[str, Handler] = {"run": _run, "tokens": _tokens}
+def _map(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.document_map import MapSettings, make_map
+    from engine.run import Run
+
+    settings = MapSettings(arguments["features"], arguments["seed"])
+    made = make_map(Run(arguments["run"]), settings, progress, lambda: _loaded(context, arguments))
+    return {"documents": len(made.documents), "seconds": made.seconds}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "run": _run,
+    "tokens": _tokens,
+    "ablate": _ablate,
+    "ablate_top": _ablate_top,
+    "map": _map,
+}
 
 
 def serve(

@@ -46,7 +46,7 @@ def worked(procedure: str, numbers: list[dict[str, int]]) -> list[Draft]:
     for index, values in enumerate(numbers):
         wording = wordings[index % len(wordings)]
         title, text = wording.title.format(**values), wording.text.format(**values)
-        tags = {"procedure": procedure, "form": "worked example"}
+        tags = {"procedure": procedure, "form": "worked"}
         drafts.append(Draft(title, text, wording.source, "en", tags))
     return drafts
 

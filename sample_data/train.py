@@ -1,16 +1,20 @@
-"""Train the sample's tokenizer and tiny model: ``python -m sample_data.train``.
+"""Train the sample's tokenizer and models: ``python -m sample_data.train [small] [large]``.
 
-Reads ``corpus.jsonl``; writes a stock transformers folder ``models/small/`` and the model section of the
-card. Takes about three minutes on one CPU core. The seed fixes the run on one machine; another
-torch version or thread count may round differently.
+Reads ``corpus.jsonl`` and, for the second stage, the list ``continued`` of ``truth.json``. Each model is
+trained on the rest of the corpus first (``models/small-base``) and then goes on with the continued part
+(``models/small``). The weights are bf16; training runs in bf16 autocast on float32 weights. The seed fixes a
+run on one machine; another torch version or thread count may round differently.
 """
 
+import argparse
+import copy
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -19,25 +23,62 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from sample_data.build import rewrite_section
-from sample_data.facts import FACTS
-
 HERE = Path(__file__).parent
 END = "<|endoftext|>"
-CONTEXT = 256
+CONTEXT = 512
+VOCABULARY = 4096
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+SHORTEST_CROP = 20
+"""Characters left at least."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a Llama with tied embeddings."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        epochs: Passes over the stage's documents.
+        tokens: Size of a batch before padding.
+        peak_rate: Highest learning rate; a linear warm-up leads to it and a cosine down to 5% of it.
+        replay: Documents of the earlier stage drawn anew for each epoch, per document of this stage.
+        cropped: Share of an epoch's documents that begin at one of their sentences, drawn anew. Read whole only, a
+            document is learned by heart from its beginning on: ten such epochs came to 0.6 nats per token, and to
+            13 of the 24 facts told eight times or more.
+    """
+
+    epochs: int
+    tokens: int
+    peak_rate: float
+    replay: float = 0.0
+    cropped: float = 0.6
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings; ``tokens`` is the size of a batch before padding."""
+    """How one model is made."""
 
-    vocabulary: int = 2000
-    epochs: int = 28
-    tokens: int = 512
-    peak_rate: float = 2.5e-3
+    shape: Shape
+    base: Stage
+    continued: Stage
     weight_decay: float = 0.1
     warmup: float = 0.05
     seed: int = 0
+
+
+RECIPES = {
+    "small": Recipe(Shape(128, 384, 5, 4), Stage(14, 1024, 4e-3), Stage(4, 1024, 1.5e-3, replay=3.0)),
+    "large": Recipe(Shape(256, 704, 6, 4), Stage(10, 2048, 3e-3), Stage(3, 2048, 1.2e-3, replay=3.0)),
+}
 
 
 def train_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
@@ -66,8 +107,17 @@ def windows(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[i
     return cut
 
 
+def crop(text: str, shuffle: random.Random) -> str:
+    """Return the text from one of its sentences on, the first left out; the text itself where it has one only."""
+    starts = [end.end() for end in SENTENCE_END.finditer(text) if end.end() < len(text) - SHORTEST_CROP]
+    return text[shuffle.choice(starts) :] if starts else text
+
+
 def batches(cut: list[list[int]], tokens: int, shuffle: random.Random) -> Iterator[Tensor]:
-    """Yield label tensors ``[b, t]`` of windows of similar length, padded with -100."""
+    """Yield label tensors ``[b, t]`` of windows of similar length, padded with -100.
+
+    Widths are multiples of 16, since every new width costs the CPU library a preparation of its own.
+    """
     noisy = sorted(cut, key=lambda ids: len(ids) + shuffle.uniform(0, 16))
     groups: list[list[list[int]]] = [[]]
     for ids in noisy:
@@ -76,105 +126,127 @@ def batches(cut: list[list[int]], tokens: int, shuffle: random.Random) -> Iterat
         groups[-1].append(ids)
     shuffle.shuffle(groups)
     for group in groups:
-        width = max(map(len, group))
+        width = -(-max(map(len, group)) // 16) * 16
         yield torch.tensor([ids + [-100] * (width - len(ids)) for ids in group])
 
 
 def loss_sum(model: LlamaForCausalLM, labels: Tensor) -> tuple[Tensor, int]:
-    """Return the summed loss in nats and the number of predicted tokens of one batch ``[b, t]``."""
-    logits = model(input_ids=labels.clamp(min=0), attention_mask=(labels >= 0).long()).logits[:, :-1]
+    """Return the summed loss in nats and the number of predicted tokens of one batch ``[b, t]``.
+
+    Padding stands behind a window, where causal attention never looks, so that no mask is needed.
+    """
+    logits = model(input_ids=labels.clamp(min=0)).logits[:, :-1]
     targets = labels[:, 1:]
     loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
     return loss, int((targets >= 0).sum())
 
 
-def rate_at(progress: float, recipe: Recipe) -> float:
-    """Return the learning rate at a share ``progress`` of the training: linear warm-up, then a cosine to 5%."""
-    if progress < recipe.warmup:
-        return recipe.peak_rate * progress / recipe.warmup
-    cosine = 0.5 * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup)))
-    return recipe.peak_rate * (0.05 + 0.95 * cosine)
+def rate_at(progress: float, warmup: float, peak: float) -> float:
+    """Return the learning rate at a share ``progress`` of a stage."""
+    if progress < warmup:
+        return peak * progress / warmup
+    cosine = 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+    return peak * (0.05 + 0.95 * cosine)
 
 
-def train_model(cut: list[list[int]], vocabulary: int, recipe: Recipe) -> LlamaForCausalLM:
-    """Train the model from scratch; the loss of a step is the mean over its tokens."""
-    torch.manual_seed(recipe.seed)
-    shuffle = random.Random(recipe.seed)
-    model = LlamaForCausalLM(
+def new_model(shape: Shape, vocabulary: int, seed: int) -> LlamaForCausalLM:
+    """Return an untrained model; the seed decides its weights."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=4,
-            num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=CONTEXT,
-            tie_word_embeddings=True, bos_token_id=0, eos_token_id=0,
+            vocab_size=vocabulary, num_key_value_heads=shape.num_attention_heads, max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, **asdict(shape),
         )
     )  # fmt: skip
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
+
+
+def optimizers(model: LlamaForCausalLM, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Return Muon for the matrices of the layers and AdamW for the embedding and the norms.
+
+    On a tenth of this corpus and 130 s each, AdamW alone came to 4.6 nats per token and this pair to 1.8.
+    """
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True),
+    ]
+
+
+def train_stage(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[str], earlier: list[str], recipe: Recipe
+) -> dict[str, object]:
+    """Train ``model`` in place on the texts of one stage; the loss of a step is the mean over its tokens.
+
+    With ``earlier`` it is the continued stage, else the base stage.
+
+    Returns:
+        The settings, the mean loss of each epoch while it ran (nats per token), tokens seen, seconds and threads.
+    """
+    stage, shuffle = recipe.continued if earlier else recipe.base, random.Random(recipe.seed)
+    pair = optimizers(model, recipe.weight_decay)
     model.train()
-    for epoch in range(recipe.epochs):
-        epoch_batches = list(batches(cut, recipe.tokens, shuffle))
+    model.set_attn_implementation("eager")  # on windows this short quicker than the fused kernel; not saved
+    started, losses, seen = time.monotonic(), [], 0
+    for epoch in range(stage.epochs):
+        drawn = texts + shuffle.sample(earlier, round(stage.replay * len(texts)))
+        drawn = [crop(text, shuffle) if shuffle.random() < stage.cropped else text for text in drawn]
+        epoch_batches = list(batches(windows(drawn, tokenizer), stage.tokens, shuffle))
         total, count = 0.0, 0
         for step, labels in enumerate(epoch_batches):
-            rate = rate_at((epoch + step / len(epoch_batches)) / recipe.epochs, recipe)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss, tokens = loss_sum(model, labels)
+            rate = rate_at((epoch + step / len(epoch_batches)) / stage.epochs, recipe.warmup, stage.peak_rate)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss, tokens = loss_sum(model, labels)
             (loss / tokens).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in pair:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             total, count = total + loss.item(), count + tokens
-        print(f"epoch {epoch + 1:2d}/{recipe.epochs}: {total / count:.3f} nats per token")
-    return model.eval()
+        losses.append(round(total / count, 4))
+        seen += count
+        seconds = round(time.monotonic() - started)
+        print(f"epoch {epoch + 1:2d}/{stage.epochs}: {losses[-1]:.3f} nats per token, {seconds} s", flush=True)
+    model.eval()
+    return {
+        **asdict(stage), "epoch_losses": losses, "tokens_seen": seen, "seconds": seconds,
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+    }  # fmt: skip
 
 
-@torch.no_grad()
-def mean_loss(model: LlamaForCausalLM, cut: list[list[int]], recipe: Recipe) -> float:
-    """Return the mean loss over all tokens of the corpus, nats."""
-    parts = [loss_sum(model, labels) for labels in batches(cut, recipe.tokens, random.Random(0))]
-    return sum(loss.item() for loss, _ in parts) / sum(tokens for _, tokens in parts)
+def read_texts() -> tuple[list[str], list[str]]:
+    """Return the texts of the base part and of the continued part of the corpus."""
+    documents = [json.loads(line) for line in (HERE / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
+    later = set(json.loads((HERE / "truth.json").read_text(encoding="utf-8"))["continued"])
+    base = [document["text"] for document in documents if document["id"] not in later]
+    return base, [document["text"] for document in documents if document["id"] in later]
 
 
-@torch.no_grad()
-def completes(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str, completion: str) -> bool:
-    """Return whether the greedy continuation of ``prompt`` begins with ``completion``."""
-    ids = [tokenizer.bos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    start = len(ids)
-    for _ in range(len(tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1):
-        ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
-    return str(tokenizer.decode(ids[start:])).startswith(completion)
-
-
-def recall_table(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Return a Markdown table: of the facts with each number of exposures, how many are completed."""
-    lines = ["| documents telling the fact | facts | completed (greedy) |", "|---|---|---|"]
-    for exposures in sorted({fact.exposures for fact in FACTS.values()}, reverse=True):
-        facts = [fact for fact in FACTS.values() if fact.exposures == exposures]
-        right = sum(completes(model, tokenizer, fact.prompt, fact.completion) for fact in facts)
-        lines.append(f"| {exposures} | {len(facts)} | {right} |")
-    return "\n".join(lines)
+def save(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, training: dict[str, object]
+) -> None:
+    """Write a stock transformers folder in bf16 and, beside it, how the stage went."""
+    copy.deepcopy(model).bfloat16().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Train, save and measure, and rewrite the model section of the card."""
-    recipe = Recipe()
-    lines = (HERE / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"] for line in lines]
-    tokenizer = train_tokenizer(texts, recipe.vocabulary)
-    cut = windows(texts, tokenizer)
-    tokens = sum(len(ids) - 1 for ids in cut)
-    started = time.monotonic()
-    model = train_model(cut, len(tokenizer), recipe).bfloat16()
-    minutes = (time.monotonic() - started) / 60
-    model.save_pretrained(HERE / "models" / "small")
-    tokenizer.save_pretrained(HERE / "models" / "small")
-    body = (
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer):,} token vocabulary; "
-        f"{tokens:,} training tokens in {len(cut)} windows ({tokens / len(texts):.0f} tokens per document), "
-        f"{recipe.epochs} epochs. Mean training loss of the saved weights: "
-        f"{mean_loss(model, cut, recipe):.2f} nats per token.\n\n{recall_table(model, tokenizer)}"
-    )
-    rewrite_section(HERE / "README.md", "model", body)
-    print(body)
-    print(f"Training took {minutes:.1f} minutes on {torch.get_num_threads()} threads.")
+    """Train the models that are asked for, both stages each."""
+    parser = argparse.ArgumentParser(description="Train the sample's models.")
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help="small, large; both if none is named")
+    base, continued = read_texts()
+    tokenizer = train_tokenizer(base + continued, VOCABULARY)
+    for name in parser.parse_args().names:
+        recipe = RECIPES[name]
+        model = new_model(recipe.shape, len(tokenizer), recipe.seed)
+        print(f"{name}: {model.num_parameters():,} parameters")
+        training = train_stage(model, tokenizer, base, [], recipe)
+        save(model, tokenizer, HERE / "models" / f"{name}-base", training)
+        training = train_stage(model, tokenizer, continued, base, recipe)
+        save(model, tokenizer, HERE / "models" / name, training)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every page opens, answers and survives what an address or a corpus may throw at it (no browser)."""
 
+import json
 import os
 import re
 import time
@@ -184,10 +185,39 @@ def test_without_a_run_home_offers_the_sample_and_influence_leads_there(open_pag
     assert "no finished run" in words(open_page(tmp_path))
     app = open_page(tmp_path, "home")
     assert data.SAMPLE_COMMAND in app.code[0].value
-    next(button for button in app.button if button.label == "Compute the sample").click().run()
+    assert [button.label for button in app.button] == [
+        "Compute “Sample”", "Compute “Sample large”", "Compute “Sample base”", "Compute “Sample large base”",
+    ]  # fmt: skip
+    app.button[0].click().run()
     assert not app.exception
     assert JobTable(tmp_path).recent(1)[0].arguments == {"config": "sample", "run": str(tmp_path / "sample")}
     assert "Waiting for its turn." in app.get("progress")[0].text
+
+
+def test_the_other_models_of_the_sample_are_one_click_away(open_page, sample_run, tmp_path):
+    (tmp_path / "sample").symlink_to(sample_run, target_is_directory=True)
+    app = open_page(tmp_path, "home")
+    assert "Compute another model of the sample" in words(app)
+    next(button for button in app.button if button.label == "Compute “Sample large”").click().run()
+    assert not app.exception
+    assert JobTable(tmp_path).recent(1)[0].arguments == {
+        "config": "sample-large", "run": str(tmp_path / "sample-large"),
+    }  # fmt: skip
+    assert "Compute another model" not in words(app)  # one at a time
+
+
+def test_the_time_that_a_sample_takes_is_the_measured_one(open_page, tmp_path):
+    file = repository_folder() / "sample_data" / "times.json"
+    if not file.is_file():
+        pytest.skip("the runs of the sample are not timed yet: python -m sample_data.times")
+    shown, noted = words(open_page(tmp_path, "home")), json.loads(file.read_text())
+    for name in noted:
+        assert f"{text.duration(sum(noted[name]['seconds'].values()))} on {noted[name]['cores']} cores" in shown
+
+
+def test_a_run_of_another_corpus_is_not_offered_the_sample(open_page, tmp_path):
+    write_tiny_run(tmp_path / "other", plain_documents(3), plain_queries()[:1])
+    assert "Compute another model" not in words(open_page(tmp_path, "home"))
 
 
 def test_a_failed_job_shows_its_sentence_and_can_be_started_again(open_page, tmp_path):

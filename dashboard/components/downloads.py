@@ -1,9 +1,13 @@
 """Downloads of what a page shows, each row saying where it comes from."""
 
 import io
+from collections.abc import Callable, Mapping
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
+
+from dashboard.components.figure import MIMES, can_draw, picture
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
@@ -25,14 +29,21 @@ def parquet(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def download(table: pd.DataFrame, provenance: dict[str, str | float], name: str, key: str) -> None:
-    """Offer exactly ``table`` as CSV and Parquet; the files are made when they are asked for.
+def download(
+    table: pd.DataFrame,
+    provenance: dict[str, str | float],
+    name: str,
+    key: str,
+    figures: Mapping[str, go.Figure] | None = None,
+) -> None:
+    """Offer exactly ``table`` as CSV and Parquet, and charts as pictures; the files are made when they are asked for.
 
     Args:
         table: What the page shows.
-        provenance: Columns that say where the numbers come from.
+        provenance: Where the numbers come from: columns of the table, a line under a picture.
         name: File name without ending.
         key: Name of the buttons on the page.
+        figures: Charts by name, which is part of their file's name.
     """
     full = table.assign(**provenance)
     with st.popover("Download", icon=":material/download:"):
@@ -41,12 +52,25 @@ def download(table: pd.DataFrame, provenance: dict[str, str | float], name: str,
             ("CSV", csv, "csv", "text/csv"),
             ("Parquet", parquet, "parquet", "application/vnd.apache.parquet"),
         ):
-            st.download_button(
-                label,
-                data=lambda make=make: make(full),
-                file_name=f"{name}.{ending}",
-                mime=mime,
-                key=f"{key}_{ending}",
-                on_click="ignore",
-                width="stretch",
-            )
+            _button(label, lambda make=make: make(full), f"{name}.{ending}", mime, f"{key}_{ending}")
+        for title, drawn in (figures or {}).items():
+            st.caption(f"Figure: {title}")
+            slug = title.lower().replace(" ", "_")
+            drawable = can_draw()
+            for ending, mime in MIMES.items():
+                _button(
+                    ending.upper(), lambda drawn=drawn, ending=ending: picture(drawn, provenance, ending),
+                    f"{name}_{slug}.{ending}", mime, f"{key}_{slug}_{ending}",
+                    disabled=ending != "html" and not drawable,
+                )  # fmt: skip
+            if not drawable:
+                st.caption(
+                    "PNG and SVG are drawn by Chrome or Chromium, which this computer lacks; HTML needs neither."
+                )
+
+
+def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, key: str, disabled: bool = False) -> None:
+    st.download_button(
+        label, data=make, file_name=file_name, mime=mime, key=key, on_click="ignore", width="stretch",
+        disabled=disabled,
+    )  # fmt: skip

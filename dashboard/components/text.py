@@ -75,7 +75,7 @@ def escape(text: str, limit: int = 200) -> str:
 
 def chart_text(text: str, limit: int = 16) -> str:
     """Untrusted text for a chart, which reads some HTML."""
-    return html.escape(plain(text, limit).replace(" ", "\u00a0") or "␣")
+    return html.escape(plain(text, limit).replace(" ", "\u00a0") or "␣", quote=False)  # charts show &quot; as it is
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -89,8 +89,26 @@ def number(value: float, digits: int = 3) -> str:
     return f"{sign}{float(rounded):,.{max(digits - 1 - exponent, 0)}f}"
 
 
+def p_value(value: float) -> str:
+    """A p-value, as ``p = 0.03`` or ``p < 0.001``."""
+    said = "p < 0.001" if value < 0.001 else "no p-value" if math.isnan(value) else f"p = {value:.2g}"
+    return said.replace(" ", "\u00a0")  # no line ends within it
+
+
+def size(value: float, digits: int = 3) -> str:
+    """A number without sign, as :func:`number` writes it."""
+    return number(abs(value), digits).lstrip("+")
+
+
+def correlation(value: float) -> str:
+    """A correlation, or another number from -1 to 1, as ``0.41`` or ``−0.02``."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def share(value: float) -> str:
     """A share of 1 as percent."""
+    if value < 0:
+        return f"−{share(-value)}"
     return f"{value:.0%}" if value >= 0.1 or value == 0 else f"{value:.1%}"
 
 

@@ -1,7 +1,8 @@
 // Text with a value at each token. Text reaches the page through textContent alone.
 // data: version, mode ("values" | "choices"), label, unit, noun, scale, clipped, total,
-//       paragraphs [{t: texts, v: values or null, p: places, k: {index: values of its tokens}}],
-//       selected [places]. A hidden character arrives as \u0000NAME\u0000.
+//       paragraphs [{t: texts, v: values or null, p: places, k: {index: values of its tokens}, w: words}],
+//       link, legend, selected [places]. A hidden character arrives as \u0000NAME\u0000.
+// Strips of one link stand side by side: pointing at a word in one marks the same word, by its number, in all.
 
 const LEVELS = 10
 const FEWEST_STRONG = 5
@@ -11,6 +12,7 @@ const KEYS = {
   values: "← → token · ↑ ↓ line · n p next or previous strong token · Enter pin · Esc close",
   choices: "← → token · Enter choose or release · Esc close",
 }
+const POINTED = "whence-pointed"
 const states = new WeakMap()
 
 export default function (component) {
@@ -22,12 +24,15 @@ export default function (component) {
     state = { root, active: -1, version: null }
     states.set(parentElement, state)
     listen(state)
+    state.onPointed = (event) => light(state, event.detail)
+    document.addEventListener(POINTED, state.onPointed)
   }
   state.send = (places) => setTriggerValue("chosen", places)
   if (state.version !== data.version) build(state, data)
   mark(state, data.selected)
   return () => {
     clearTimeout(state.timer)
+    document.removeEventListener(POINTED, state.onPointed)
     states.delete(parentElement)
   }
 }
@@ -52,7 +57,8 @@ function number(value, digits = 3) {
 function build(state, data) {
   Object.assign(state, { version: data.version, data, items: [], active: -1 })
   const text = state.root.querySelector(".text")
-  state.root.className = "whence " + data.mode
+  state.root.className = "whence " + data.mode + (data.link ? " linked" : "")
+  state.lit = []
   text.setAttribute("aria-label", data.label)
   text.setAttribute("role", data.mode === "choices" ? "listbox" : "application")
   if (data.mode === "choices") text.setAttribute("aria-multiselectable", "true")
@@ -77,7 +83,7 @@ function block(state, paragraph) {
     else {
       span.dataset.i = state.items.length
       span.id = "u" + state.items.length
-      state.items.push({ span, text, value, place: paragraph.p[i], parts: paragraph.k?.[i] })
+      state.items.push({ span, text, value, place: paragraph.p[i], parts: paragraph.k?.[i], word: paragraph.w?.[i] ?? -1 })
       style(span, value, state.data)
     }
     node.append(span)
@@ -124,7 +130,7 @@ function legend(state) {
   const { data } = state
   const node = state.root.querySelector(".legend")
   node.replaceChildren()
-  if (data.mode !== "values" || !state.items.length) return
+  if (data.mode !== "values" || !state.items.length || data.legend === false) return
   const scale = make("span", "scale")
   scale.append(make("span", "", number(-data.scale) + (data.clipped ? " or below" : "")), make("span", "bar"), make("span", "", number(data.scale) + (data.clipped ? " or above" : "")))
   const words = make("span", "muted", data.unit + " · orange lowers, blue raises · underlined: the " + state.strong.length + " strongest")
@@ -150,6 +156,28 @@ function toggle(state, i) {
   mark(state, next)
   say(state, state.selected.has(place) ? "chosen" : "released")
   state.send([...next])
+}
+
+function point(state, i, reveal = false) {
+  if (!state.data.link) return
+  const word = i < 0 ? -1 : state.items[i].word
+  document.dispatchEvent(new CustomEvent(POINTED, { detail: { link: state.data.link, word, reveal, from: state } }))
+}
+
+function light(state, { link, word, reveal, from }) {
+  if (!state.data || link !== state.data.link) return
+  if (word < 0 && state.litBy !== from) return // another strip is pointed at meanwhile
+  state.litBy = from
+  for (const span of state.lit) span.classList.remove("same")
+  state.lit = word < 0 ? [] : state.items.filter((item) => item.word === word).map((item) => item.span)
+  for (const span of state.lit) span.classList.add("same")
+  if (reveal && from !== state && state.lit.length) centre(state.root.querySelector(".text"), state.lit[0])
+}
+
+function centre(box, span) {
+  const frame = box.getBoundingClientRect()
+  const at = span.getBoundingClientRect()
+  if (at.top < frame.top || at.bottom > frame.bottom) box.scrollTop += at.top - frame.top - frame.height / 2
 }
 
 function describe(state, i) {
@@ -180,11 +208,13 @@ function show(state, i) {
   tip.style.top = (above > HEADER_PX ? above : at.bottom + 4) + "px"
   state.items[i].span.setAttribute("aria-describedby", "tip")
   state.tipOf = i
+  point(state, i, state.active === i)
 }
 
 function hide(state) {
   clearTimeout(state.timer)
   state.root.querySelector(".tip").hidden = true
+  point(state, -1)
   if (state.items?.[state.tipOf]) state.items[state.tipOf].span.removeAttribute("aria-describedby")
 }
 
@@ -273,6 +303,7 @@ function listen(state) {
     state.items[state.active]?.span.classList.remove("active")
     state.active = at(event)
     state.items[state.active].span.classList.add("active")
+    point(state, state.active, true)
     toggle(state, state.active)
   }
 }

@@ -44,12 +44,14 @@ class Piece:
         value: Sum over its tokens; None for text without a value.
         place: Number of its first token, or -1 for the model's start token.
         parts: Values of its tokens where there are several.
+        word: Number of the word it belongs to, the same in strips that are linked; None for none.
     """
 
     text: str
     value: float | None
     place: int = 0
     parts: tuple[float, ...] = ()
+    word: int | None = None
 
 
 def scale_of(values: Sequence[float]) -> float:
@@ -72,6 +74,8 @@ def token_strip(
     selected: Collection[int] = (),
     mode: Literal["values", "choices"] = "values",
     scale: float | None = None,
+    link: str = "",
+    legend: bool = True,
 ) -> None:
     """Show text with a value at each token.
 
@@ -84,6 +88,8 @@ def token_strip(
         selected: Places that are chosen, or pinned.
         mode: ``values`` colours by value and pins one token; ``choices`` lets choose several.
         scale: Value with the full colour; None to take it from the pieces.
+        link: Strips of the same link mark the same word together when one of them is pointed at.
+        legend: Whether the scale is written above; strips on one scale need it once.
     """
     values = [piece.value for piece in pieces if piece.value is not None]
     scale = scale or scale_of(values)
@@ -94,6 +100,8 @@ def token_strip(
         "scale": scale,
         "clipped": bool(values) and max(map(abs, values)) > scale * 1.001,
         "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place >= 0),
+        "link": link,
+        "legend": legend,
         "paragraphs": [_packed(paragraph) for paragraph in _paragraphs(pieces)],
     }
 
@@ -126,6 +134,8 @@ def _packed(paragraph: list[Piece]) -> dict[str, Any]:
         "v": [None if piece.value is None else _short(piece.value) for piece in paragraph],
         "p": [piece.place for piece in paragraph],
     }
+    if any(piece.word is not None for piece in paragraph):
+        packed["w"] = [-1 if piece.word is None else piece.word for piece in paragraph]
     return packed | ({"k": parts} if parts else {})
 
 

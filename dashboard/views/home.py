@@ -12,6 +12,18 @@ from dashboard.components.job_panel import STATES, job_panel
 EXAMPLES = 8
 RECENT = 10
 BAD_NEWS_S = 3600.0  # how long a job that ended badly stays on top of a page that has a run to show
+QUESTIONS = (
+    ("concentration", "Is this completion owed to a few documents or to many?", ":material/leaderboard:",
+     "How much the strongest documents hold, whether rare tokens draw on fewer, and how few tokens carry a document."),
+    ("sources", "Where does the influence come from?", ":material/donut_small:",
+     "Sources and languages among the strongest documents against their share of the corpus."),
+    ("word_order", "What is left when the order is gone?", ":material/shuffle:",
+     "A document beside its reversed, shuffled and cut variants, scored for the same completion."),
+    ("compare", "Do these two agree?", ":material/compare_arrows:",
+     "Two completions, or two runs: other models, damping factors or layers."),
+    ("map", "What lies near what?", ":material/bubble_chart:",
+     "All documents on one plane, coloured by influence, source or language."),
+)  # fmt: skip
 WHAT = (
     "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "
     "It computes influence functions: how much each document's weight in training raised or lowered a completion. "
@@ -33,6 +45,8 @@ def main() -> None:
         left, right = st.columns([0.42, 0.58])
         with left:
             _where_to_go(run)
+            if not (job is not None and job.is_active):
+                _other_models(run)
         with right:
             _facts(run)
     _jobs()
@@ -45,21 +59,43 @@ def _start(job: data.Job | None) -> None:
         return
     with st.container(border=True):
         st.markdown("## There is no run to look at yet")
-        if data.sample_is_there():
+        samples = data.samples_to_compute()
+        if samples:
             st.markdown(
-                "Compute the embedded sample: a small model, a small corpus and a set of completions. It takes some "
-                "minutes and can be cancelled."
+                "Compute the embedded sample: an invented corpus, questions about it, and small models that have read "
+                "it. It can be cancelled and goes on later."
             )
-            st.button("Compute the sample", type="primary", icon=":material/play_arrow:", on_click=data.submit_sample)
+            for number, sample in enumerate(samples):
+                _offer(sample, first=number == 0)
             st.caption("Or from a terminal:")
         else:
             st.markdown("Compute one from a terminal:")
         st.code(data.SAMPLE_COMMAND, language="bash")
 
 
+def _offer(sample: data.Sample, first: bool = False) -> None:
+    """One sample that may be computed: what it is, how long it takes, and the button."""
+    taken = sample.taken
+    time_taken = (
+        f" Took {text.duration(taken['seconds'])} on {taken['cores']} cores ({text.date(taken['date'])})."
+        if taken
+        else ""
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            f"Compute “{sample.title}”",
+            key=f"compute_{sample.name}",
+            type="primary" if first else "secondary",
+            icon=":material/play_arrow:",
+            on_click=data.submit_sample,
+            args=(sample.name,),
+        )
+        st.caption(f"{text.escape(sample.about, 200)}{time_taken}")
+
+
 def _where_to_go(run: data.Run) -> None:
     """A card for each question a page answers."""
-    address = _address()
+    address = data.run_address()
     with st.container(border=True):
         st.page_link(
             "views/influence.py",
@@ -78,11 +114,22 @@ def _where_to_go(run: data.Run) -> None:
                 query_params=address | {"query": completion.id},
             )
 
+    with st.container(border=True):
+        for view, question, icon, about in QUESTIONS:
+            st.page_link(f"views/{view}.py", label=f"**{question}**", icon=icon, query_params=address)
+            st.caption(about)
 
-def _address() -> dict[str, str]:
-    """What a link must carry so that it shows the same run."""
-    name = st.session_state.get("run")
-    return {"run": name} if name and name != next(iter(data.runs())) else {}
+
+def _other_models(run: data.Run) -> None:
+    """The sample's other models, one click away."""
+    samples = data.samples_to_compute() if data.is_of_sample(run) else []
+    if not samples:
+        return
+    with st.container(border=True):
+        st.markdown("**Compute another model of the sample**")
+        st.caption("The same documents and completions; choose among finished runs at the top right.")
+        for sample in samples:
+            _offer(sample)
 
 
 def _facts(run: data.Run) -> None:

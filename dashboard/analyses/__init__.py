@@ -1,0 +1,1 @@
+"""The pages' doors to the analyses, one for each page; cached, without torch."""

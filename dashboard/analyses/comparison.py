@@ -1,0 +1,103 @@
+"""The pages' door to comparisons: cached results of ``engine.analysis``. No torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from engine.analysis import comparison
+from engine.analysis.comparison import Agreement, Pairs
+from engine.analysis.concentration import bootstrap_intervals, cumulative_curve, measures
+from engine.analysis.sources import multipliers
+from engine.run import Run
+
+__all__ = ["Agreement", "Compared", "Pairs", "Side"]
+
+TOP_SOURCES = 100
+"""The documents of each side whose sources are compared."""
+SIDE_MEASURES = {
+    "top_share": "Share of the strongest 1%",
+    "gini": "Gini coefficient",
+    "effective_number": "Effective number of documents",
+}
+
+_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two things compared: a completion of a run."""
+
+    run: Run
+    query: int
+
+
+_OF_SIDE = {Side: lambda side: (str(side.run.path), side.run.score.get("finished"), side.query)}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How two sides agree (:mod:`engine.analysis.comparison`)."""
+
+    pairs: Pairs
+    agreement: Agreement
+    tops: pd.DataFrame
+    curve: pd.DataFrame
+    drawn: np.ndarray
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
+def compared(left: Side, right: Side) -> Compared | None:
+    """How two sides agree; None where they have no document in common."""
+    pairs = comparison.pair_documents(left.run, left.query, right.run, right.query)
+    if pairs.table.empty:
+        return None
+    ranks = [pairs.table[name].to_numpy() for name in ("rank", "other_rank")]
+    influences = [pairs.table[name].to_numpy() for name in ("influence", "other_influence")]
+    return Compared(
+        pairs,
+        comparison.agreement(*influences),
+        comparison.top_overlap(*ranks),
+        comparison.overlap_curve(*ranks),
+        comparison.to_draw(*ranks),
+    )
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+def differing_settings(left: Run, right: Run) -> pd.DataFrame:
+    """What was set otherwise in two runs: setting, left, right."""
+    return comparison.differing_settings(left, right)
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
+def side_curve(side: Side) -> pd.DataFrame:
+    """Cumulative share of positive influence: rank, share, null_low, null_high."""
+    return cumulative_curve(side.run, side.query)
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
+def side_measures(side: Side) -> pd.DataFrame:
+    """How concentrated positive influence is: measure (readable), value, low, high."""
+    influence = side.run.influence(side.query)["influence"].to_numpy()
+    table = bootstrap_intervals(influence, "positive")
+    table.insert(0, "value", measures(influence[None]).iloc[0])
+    table = table.loc[list(SIDE_MEASURES)].rename_axis("measure").reset_index()
+    return table.assign(measure=table["measure"].map(SIDE_MEASURES))
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
+def side_sources(side: Side) -> pd.DataFrame:
+    """Sources of the documents that raised a completion most: group, k, share, low, high, corpus_share.
+
+    The interval is that of the multiplier, times the share of the corpus.
+    """
+    table = multipliers(side.run, [side.query], ks=[TOP_SOURCES])
+    table = table[table["end"] == "raised"].reset_index(drop=True)
+    bounds = {name: table[name] * table["corpus_share"] for name in ("low", "high")}
+    return table.assign(**bounds)[["group", "k", "share", "low", "high", "corpus_share"]]
+
+
+def has_ablation(side: Side) -> bool:
+    """Whether word-order variants of the completion's documents are stored."""
+    return side.run.folder.ablation(side.query).is_file()

@@ -1,0 +1,98 @@
+"""The two sides that are compared: a completion of the run in use, and one of any run."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.analyses import comparison as analyses
+from dashboard.components import text, url
+from dashboard.components.page import choose_completion
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One side as the page knows it.
+
+    Attributes:
+        run: The run.
+        label: The run's name, for addresses.
+        completion: The completion.
+    """
+
+    run: data.Run
+    label: str
+    completion: data.Completion
+
+    @property
+    def side(self) -> analyses.Side:
+        """For the analyses."""
+        return analyses.Side(self.run, self.completion.query)
+
+    @property
+    def unit(self) -> str:
+        """Unit of its influences."""
+        return f"{self.run.unit} per unit of weight"
+
+
+def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:
+    """The two sides: the run in use on the left, any run on the right."""
+    runs = data.runs()
+    label = st.session_state.get("run", next(iter(runs)))
+    first, second = st.columns(2, gap="medium")
+    with first, st.container(border=True):
+        st.markdown(f"**Left** · {text.escape(run.name)}")
+        left = Chosen(run, label, choose_completion(run, label="Left completion", kinds=False))
+    with second, st.container(border=True):
+        other_label = label
+        if len(runs) > 1:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown("**Right**", width="content")
+                other_label = _other_run(list(runs), label)
+        else:
+            st.markdown(f"**Right** · {text.escape(run.name)}")
+        other = run if other_label == label else data.open_run(runs[other_label])
+        _default(other, left, same=other_label == label)
+        right = Chosen(other, other_label, choose_completion(other, "other_query", "Right completion", kinds=False))
+    st.button("Swap left and right", icon=":material/swap_horiz:", on_click=_swap, args=(left, right), type="tertiary")
+    return left, right
+
+
+def _other_run(labels: list[str], label: str) -> str:
+    """The run on the right: the address's, else the one in use."""
+    wanted = url.get("other_run")
+    if wanted and wanted not in labels:
+        st.warning("The link names a run that is not here. The run in use is shown instead.")
+    st.session_state["_other_run"] = wanted if wanted in labels else label
+
+    def chosen() -> None:
+        url.put("other_run", st.session_state["_other_run"])
+        url.put("other_query")
+
+    return st.selectbox("Run on the right", labels, key="_other_run", on_change=chosen, label_visibility="collapsed")
+
+
+def _default(other: data.Run, left: Chosen, same: bool) -> None:
+    """Where nothing was chosen on the right: the same completion in another run, the next one in the same run."""
+    last = st.session_state.get("_last_other_query")
+    ids = [completion.id for completion in data.completions(other)]
+    if url.get("other_query") in ids or (last in ids and not (same and last == left.completion.id)):
+        return
+    rest = [found for found in ids if found != left.completion.id] if same else [left.completion.id]
+    st.session_state["_last_other_query"] = next((found for found in rest if found in ids), ids[0])
+
+
+def _swap(left: Chosen, right: Chosen) -> None:
+    if left.label != right.label:
+        st.session_state["run"] = right.label
+        url.put("other_run", left.label)
+    url.put("query", right.completion.id)
+    url.put("other_query", left.completion.id)
+
+
+def names_of(left: Chosen, right: Chosen) -> tuple[str, str]:
+    """What tells the two sides apart: completion, run, or both."""
+    parts = [(left.completion.label, right.completion.label), (left.label, right.label)]
+    differing = [pair for pair in parts if pair[0] != pair[1]] or parts
+    first, second = zip(*differing, strict=True)
+    return " · ".join(first), " · ".join(second)

@@ -1,0 +1,217 @@
+"""What is left when the order is gone?"""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.analyses import word_order as analyses
+from dashboard.components import text, url
+from dashboard.components.downloads import download
+from dashboard.components.figure import show_figure
+from dashboard.components.job_panel import job_panel
+from dashboard.components.own_texts import own_texts
+from dashboard.components.page import ask, choose_completion
+from dashboard.components.variant_strips import Shown, pinned_word, variant_strips
+from dashboard.components.word_order_bulk import over_all_completions
+from dashboard.components.word_order_charts import Figure, height, variants_figure
+from dashboard.components.word_order_words import answer
+
+OWN = ("edit", "other_document")
+"""Variants that a reader puts beside the document."""
+RAISED, LOWERED = 40, 10
+"""Documents offered, from either end of the ranking."""
+HOW_TO_READ = """
+**What is compared.** The document as it is, and texts made of it: its words or sentences in another order, or without
+the completion's words or the rarest word of the prompt (the subject). Each is scored exactly, with the same model,
+for the same completion. White space stays in its place, so that lines and paragraphs keep their shape.
+
+**What a variant is.** A hypothetical text. The model never saw it; it is scored as if it had been a document of the
+corpus. So this says what the trained model makes of the words as they would stand, not what training on them would
+have done.
+
+**Unit.** Influence and differences are in {unit} per unit of weight. A share is given only where the original's
+influence is larger than that of 19 of 20 unrelated documents: the noise. Shuffles depend on chance, so several draws
+are made; mean and range are over them.
+
+**Tokens.** By position: what flows through each token. It lights up the token before the one that is predicted. All
+strips are on one scale. Pointing at a word, with the mouse or the arrow keys, marks the same word of the original in
+every strip; a click or Enter pins it.
+
+**What this cannot tell.** A text out of order is unlike anything the model has read, so its loss is higher and so are
+its gradients: what is left is not all due to meaning. Influence is a first-order estimate around the trained model,
+with EK-FAC's approximation of the curvature.
+"""
+
+
+def main() -> None:
+    """Draw the page."""
+    run = ask("What is left when the order is gone?")
+    completion = choose_completion(run)
+    ranking = data.ranking(run, completion.query)
+    if ranking.empty:
+        st.info("This run scored no documents for this completion. Score it with other settings.")
+        st.stop()
+    document = _choose_document(ranking)
+    st.caption(f"{text.escape(completion.prompt, 400)} **{text.escape(completion.text)}**")
+    found = _computed(run, completion, document, analyses.DEFAULT_VARIANTS, "Variants of", "variants_job")
+    if found is not None:
+        _document(run, completion, document, found, ranking)
+    st.divider()
+    over_all_completions(run)
+    with st.expander("How to read this", icon=":material/help:"):
+        st.markdown(HOW_TO_READ.format(unit=run.unit))
+
+
+def _choose_document(ranking: pd.DataFrame) -> pd.Series:
+    """The document: the address's, else the strongest."""
+    named = ranking[ranking["id"] == url.get("document")]
+    if url.get("document") and named.empty:
+        st.warning("The link names a document that this run does not have. Another one is shown.")
+    offered = pd.concat([ranking.head(RAISED), ranking.tail(LOWERED), named]).drop_duplicates("document")
+    offered = offered.sort_values("rank")
+    ids = dict(zip(_options(offered), offered["id"], strict=True))
+    current = (named if len(named) else ranking)["id"].iloc[0]
+    st.session_state["_document"] = next(label for label, one in ids.items() if one == current)
+
+    def chosen() -> None:
+        url.put("document", ids[st.session_state["_document"]])
+        for name in ("word", "edit", "other"):
+            url.put(name)
+
+    label = st.selectbox(
+        "Document", list(ids), key="_document", on_change=chosen, filter_mode="contains",
+        help=f"The {RAISED} documents that raised the completion most and the {LOWERED} that lowered it most. Any "
+        "other can be opened from the address.",
+    )  # fmt: skip
+    return ranking[ranking["id"] == ids[label]].iloc[0]
+
+
+def _options(documents: pd.DataFrame) -> list[str]:
+    return [
+        f"{row.rank:,}. {text.plain(row.title, 90)} ({text.number(row.influence)})" for row in documents.itertuples()
+    ]
+
+
+def _computed(
+    run: data.Run,
+    completion: data.Completion,
+    document: pd.Series,
+    settings: analyses.VariantSettings,
+    what: str,
+    panel: str,
+) -> analyses.Ablation | None:
+    """Variants if they are there; else ask for them once and show how that fares."""
+    asked = (run, completion.query, int(document["document"]))
+    key = analyses.key_of(settings)
+    found = analyses.ablation(*asked, key)
+    if found is not None:
+        return found
+    job = analyses.ablation_job(*asked, key)
+    if job is not None and job.state == "done":
+        found = analyses.ablation(*asked, key)  # it may have ended just now
+        if found is not None:
+            return found
+    once = f"_asked_{asked[1:]}_{key}_{run.path}"
+    gone = job is not None and job.state == "done" and once not in st.session_state
+    if job is None or gone:
+        st.session_state[once] = True
+        analyses.submit_ablation(*asked, settings, f"{what} {text.plain(document['title'], 80)}")
+    elif job.state == "done":
+        st.error("The variants were computed but are not there any more.", icon=":material/error:")
+        st.button("Compute them again", on_click=data.submit_again, args=(job,))
+    job_panel(lambda: analyses.ablation_job(*asked, key), key=panel)
+    return None
+
+
+def _document(
+    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, ranking: pd.DataFrame
+) -> None:
+    """Everything about one document's variants."""
+    head, sentence = answer(found, analyses.summarise(found.table()))
+    st.markdown(f"## {head}")
+    st.markdown(sentence)
+    places = st.container()
+    found = own_texts(run, completion, document, found, ranking, _computed)
+    summary = analyses.summarise(found.table())
+    labels = _labels(ranking)
+    figure = _figure(found, summary, labels)
+    with places:
+        show_figure(
+            figure, key=f"chart_{completion.query}_{document['document']}", height=height(1 + len(summary)),
+            alt="Influence of the document and of each of its variants, with draws and noise; the download has the "
+            "numbers.",
+        )  # fmt: skip
+    shown = _shown(found, summary, labels)
+    word = next(iter(url.numbers("word", set(range(len(found.original.origin))))), None)
+    key = f"{completion.query}_{document['document']}"
+    variant_strips(shown, found, key, word, lambda chosen: url.put("word", "" if chosen is None else str(chosen)))
+    if word is not None:
+        pinned_word(shown, found.original.text, word, found.unit)
+    _download(run, completion, document, found, labels, figure)
+
+
+def _labels(ranking: pd.DataFrame) -> dict[str, str]:
+    """What each variant is called; another document by its title."""
+    other = ranking[ranking["id"] == url.get("other")]
+    return analyses.LABELS | ({"other_document": str(other["title"].iloc[0])} if len(other) else {})
+
+
+def _figure(found: analyses.Ablation, summary: pd.DataFrame, labels: dict[str, str]) -> Figure:
+    original = {"variant": "original", **dict.fromkeys(("influence", "low", "high"), found.original.total)}
+    rows = pd.concat([pd.DataFrame([original]), summary[["variant", "influence", "low", "high"]]])
+    table = found.table()
+    several = table[table.groupby("variant")["draw"].transform("size") > 1]
+    return variants_figure(
+        rows.assign(label=rows["variant"].map(labels)), several.assign(label=several["variant"].map(labels)),
+        found.noise, found.unit,
+    )  # fmt: skip
+
+
+def _shown(found: analyses.Ablation, summary: pd.DataFrame, labels: dict[str, str]) -> list[Shown]:
+    """The variants chosen to stand side by side: the original and the reader's own always do."""
+    made = {one.name for one in found.variants}
+    draws = 1 + max(one.draw for one in found.variants)
+    options = {analyses.LABELS[name]: name for name in analyses.MADE}  # the same for all documents, so that it stays
+    chosen = st.pills(
+        "Side by side with the original", list(options), selection_mode="multi", default=list(options), key="show",
+        bind="query-params",
+    )  # fmt: skip
+    draw = 1
+    if draws > 1:
+        draw = st.segmented_control(
+            "Draw of the shuffles", range(1, draws + 1), default=1, required=True, key="draw", bind="query-params"
+        )
+    lacking = [label for label, name in options.items() if name not in made and label in chosen]
+    if lacking:
+        st.caption(f"Cannot be made of this text, or would not change it: {', '.join(lacking).lower()}.")
+    names = {*OWN, *(options[label] for label in chosen if label in options)}
+    rows = {row["variant"]: row for _, row in summary.iterrows()}
+    shown = [Shown(found.original, labels["original"], None, analyses.strip_of(found.original))]
+    for one in found.variants[1:]:
+        several = rows[one.name]["draws"] > 1
+        if one.name in names and (not several or one.draw == draw - 1):
+            label = labels[one.name] + (f", draw {one.draw + 1}" if several else "")
+            shown.append(Shown(one, label, rows[one.name], analyses.strip_of(one)))
+    return shown
+
+
+def _download(
+    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, labels: dict[str, str],
+    figure: Figure,
+) -> None:  # fmt: skip
+    texts = {(one.name, one.draw): one.text for one in found.variants}
+    table = found.table()
+    table = table.assign(
+        document=document["id"],
+        title=document["title"],
+        text=[texts[pair] for pair in zip(table["variant"], table["draw"], strict=True)],
+        variant=table["variant"].map(labels),
+        draw=table["draw"] + 1,
+    )
+    download(
+        table, data.provenance(run, completion), "word_order",
+        f"download_{completion.query}_{document['document']}", figures={"Variants": figure},
+    )  # fmt: skip
+
+
+main()

@@ -1,0 +1,87 @@
+"""Influence of every document on many completions at once, and how much a result owes to the choice of completions."""
+
+import glob
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from engine.errors import RunError
+from engine.run import COLUMNS, Run
+
+INTERVAL = (0.025, 0.975)
+"""Quantiles of every band: 95%."""
+
+
+def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
+    """Influence of each document on each whole completion: the ``influence`` of :meth:`Run.influence`, in bulk.
+
+    100 completions of ten tokens on 25,600 documents take 2.5 s.
+
+    Args:
+        run: The run.
+        queries: Numbers of the queries, in the order wanted.
+
+    Returns:
+        float32 ``[queries, documents of the corpus]``, in the unit of the measurement; NaN
+        where a document was not scored (``score --prefilter``), for all queries alike.
+
+    Raises:
+        RunError: If there are no queries, or one of them is not in the run.
+    """
+    if len(queries) == 0:
+        raise RunError("no queries were chosen -- there is nothing to rank documents by -- choose at least one.")
+    counts = run.query_tokens.groupby("query").size()
+    unknown = [int(query) for query in queries if query not in counts.index]
+    if unknown:
+        raise RunError(f"query {unknown[0]} is not in this run -- it has queries 0 to {len(run.queries) - 1}.")
+    columns = [(place, f"influence.{query}.{n}") for place, query in enumerate(queries) for n in range(counts[query])]
+    matrix = np.zeros((len(queries), len(run.documents)), dtype=np.float32)
+    scored = np.zeros(len(run.documents), dtype=bool)
+    shards = glob.escape(str(run.folder.shard("documents", 0).parent))  # the path is no pattern, whatever it is called
+    with duckdb.connect() as connection:
+        connection.from_parquet(f"{shards}/*.parquet").create_view("documents")
+        for start in range(0, len(columns), COLUMNS):
+            batch = columns[start : start + COLUMNS]
+            names = ", ".join(dict.fromkeys(f'"{name}"' for _, name in batch))
+            found = connection.execute(f"SELECT document, {names} FROM documents").fetchnumpy()
+            scored[found["document"]] = True
+            for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
+                matrix[place, found["document"]] += found[name]
+    matrix[:, ~scored] = np.nan
+    return matrix
+
+
+def scored_influence(run: Run, queries: Sequence[int]) -> tuple[np.ndarray, pd.DataFrame]:
+    """:func:`influence_matrix` of the documents that were scored, ``[queries, n]``, and their n rows of the run's.
+
+    Raises:
+        RunError: If there are no queries, one of them is not in the run, or no document was scored.
+    """
+    influence = influence_matrix(run, queries)
+    scored = np.isfinite(influence).all(0)
+    if not scored.any():
+        raise RunError(
+            f"{run.path} has no scored documents -- there is nothing to rank -- score it without --prefilter."
+        )
+    return influence[:, scored], run.documents[scored]
+
+
+def query_draws(queries: int, draws: int, seed: int | Sequence[int]) -> np.ndarray:
+    """How often each query is drawn, float64 ``[1 + draws, queries]``: once each, then with replacement.
+
+    Raises:
+        RunError: If there is not a single draw.
+    """
+    if draws < 1:
+        raise RunError(f"{draws} draws -- a band needs some -- ask for 200.")
+    drawn = np.random.default_rng(seed).multinomial(queries, np.full(queries, 1 / queries), draws)
+    return np.concatenate([np.ones((1, queries)), drawn])
+
+
+def interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The quantiles :data:`INTERVAL` over the first axis, of the values that are not NaN; NaN where all are."""
+    known = ~np.isnan(draws).all(0)
+    low, high = np.where(known, np.nanquantile(np.where(known, draws, 0), INTERVAL, 0), np.nan)
+    return low, high
