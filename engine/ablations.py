@@ -8,6 +8,7 @@ words as they would stand, not what training on them would have done.
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -157,9 +158,12 @@ class _Maker:
         subject = self.settings.subject or ""
         if self.finds_subject:
             subject = find_subject(self.prompt, text, self.holding, len(self.run.documents))
-        variants = make_variants(text, self.completion, subject, self.settings)
-        for draw, other in enumerate(self.settings.documents):
-            variants.append(rewrite("other_document", text, self.run.text(other), draw))
+        flipped, same = ("", []) if self.settings.only_given else self.run.recorded(document)
+        texts = {"relation_flipped": flipped} if flipped else {}
+        settings = replace(self.settings, texts=texts | dict(self.settings.texts))
+        variants = make_variants(text, self.completion, subject, settings)
+        for name, others in (("same_content", same), ("other_document", self.settings.documents)):
+            variants += [rewrite(name, text, self.run.text(other), draw) for draw, other in enumerate(others)]
         scored = _score(self.loaded, self.scorer, [one.text for one in variants], progress, "Scoring variants")
         found = tuple(
             VariantInfluence(one.name, one.draw, one.text, tokens, values.influence, values.has_start, one.origin)

@@ -5,6 +5,7 @@ exactly once: a window repeats the end of the one before as context, without los
 """
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,19 @@ TITLE_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Document:
-    """One training text; ``source``, ``language`` and ``title`` are what pages show."""
+    """One training text; ``source``, ``language`` and ``title`` are what pages show.
+
+    Where the corpus records it, ``relation_flipped`` is the text with its relation told the other way round, and
+    ``same_content`` names the documents that say the same: paraphrases and translations.
+    """
 
     id: str
     text: str
     source: str
     language: str
     title: str
+    relation_flipped: str = ""
+    same_content: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,16 +105,26 @@ def read_corpus(path: str | Path) -> Iterator[Document]:
 
     ``id`` and ``text`` are required. Without a ``title`` the text's first words serve (the id
     if there are none), without ``source`` or ``language`` (also read from ``lang``) they are "unknown".
+    ``relation_flipped`` and ``same_content`` (a list of ids) are optional, see :class:`Document`.
 
     Raises:
-        CorpusError: If the file cannot be read, has no document, or an id comes twice.
+        CorpusError: If the file cannot be read, has no document, an id comes twice, or ``same_content`` names none.
     """
     path = Path(path)
     places: dict[str, str] = {}
+    named: dict[str, str] = {}
     for place, fields in read_objects(path):
         document = _document(fields, place)
         _check_new(document.id, place, places)
+        named |= dict.fromkeys(document.same_content, place)
         yield document
+    strangers = named.keys() - places.keys()
+    if strangers:
+        first = min(strangers)
+        raise CorpusError(
+            f"{named[first]}: `same_content` names {first!r}, which no document has as its id -- there would be "
+            "nothing to compare with -- mend the line."
+        )
     if not places:
         raise CorpusError(f"{path} holds no document -- there is nothing to attribute to -- check the file.")
 
@@ -138,6 +155,8 @@ def _document(fields: dict[str, Any], place: str) -> Document:
         source=_optional(fields, "source", place) or UNKNOWN_SOURCE,
         language=_optional(fields, "language", place) or _optional(fields, "lang", place) or UNKNOWN_LANGUAGE,
         title=_optional(fields, "title", place) or _first_words(text) or text_field(fields, "id", place),
+        relation_flipped=_optional(fields, "relation_flipped", place),
+        same_content=_same_content(fields, place),
     )
 
 
@@ -158,6 +177,16 @@ def _query(fields: dict[str, Any], place: str) -> Query:
         title=_optional(fields, "title", place) or _first_words(prompt + completion),
         contrast=_optional(fields, "contrast", place),
     )
+
+
+def _same_content(fields: dict[str, Any], place: str) -> tuple[str, ...]:
+    named = fields.get("same_content") or []
+    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        raise CorpusError(
+            f"{place}: field `same_content` is {reprlib.repr(named)}, not a list of ids -- the documents could not be "
+            'found -- write it as ["id", ...].'
+        )
+    return tuple(named)
 
 
 def _optional(fields: dict[str, Any], name: str, place: str) -> str:
@@ -182,7 +211,8 @@ def corpus_hash(documents: Iterable[Document]) -> str:
     """SHA-256 over all fields of all documents in order: what a run remembers of its corpus."""
     digest = hashlib.sha256()
     for document in documents:
-        for field in (document.id, document.text, document.source, document.language, document.title):
+        about = (document.source, document.language, document.title, document.relation_flipped)
+        for field in (document.id, document.text, *about, *document.same_content):
             encoded = field.encode()
             digest.update(len(encoded).to_bytes(8, "little"))
             digest.update(encoded)

@@ -206,19 +206,31 @@ def document_influence(preconditioned_grad: Tensor, window_grad: Tensor) -> Tens
     return preconditioned_grad.flatten(1) @ window_grad.flatten(1).T
 
 
-def position_influence(preconditioned_grad: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
-    """Influence through each position: ``token_grad_t^T P_q activation_t``, ``[q, b, t]``.
+def document_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """:func:`document_influence` from thin factors, no gradient formed:
+    ``sum_t sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b]``."""
+    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
+    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
+    return (left * right).sum((2, 3))
+
+
+def position_influence(direction: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """Influence through each position, each window along a direction of its own: ``token_grad_t^T P_b activation_t``.
 
     Summed over t it is the window's influence. It lights up the token *before* the
     predicted one (Grosse et al. 2023, eq. 31).
+
+    Args:
+        direction: ``[b, o, i]``.
+        token_grad: ``[b, t, o]``.
+        activation: ``[b, t, i]``.
+
+    Returns:
+        ``[b, t]``.
     """
-    moved = torch.einsum("bto,qoi->qbti", token_grad, preconditioned_grad)
-    return (moved * activation).sum(-1)
+    return ((token_grad @ direction) * activation).sum(-1)
 
 
-def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
-    """:func:`position_influence` from thin factors:
-    ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``."""
-    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
-    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
-    return (left * right).sum(-1)
+def position_influence_low_rank(direction: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """:func:`position_influence` from thin factors ``[b, o, r]`` and ``[b, i, r]``, ``[b, t]``."""
+    return ((token_grad @ direction.u) * (activation @ direction.v)).sum(-1)

@@ -138,6 +138,17 @@ class Run:
         """A document's text."""
         return self._row(self.folder.documents, document, ["text"])["text"]
 
+    def recorded(self, document: int) -> tuple[str, list[int]]:
+        """What the corpus records of a document: its text with the relation flipped, and documents that say the same.
+
+        The text is empty and the list too where it records none.
+        """
+        if not {"relation_flipped", "same_content"} <= set(pq.read_schema(self.folder.documents).names):
+            return "", []  # a run of an earlier version
+        row = self._row(self.folder.documents, document, ["relation_flipped", "same_content"])
+        number_of = self.documents.set_index("id")["document"]
+        return row["relation_flipped"] or "", number_of.reindex(row["same_content"] or []).astype(int).tolist()
+
     def document_tokens(self, document: int) -> Tokens:
         """A document's tokens with the characters each came from."""
         row = self._row(self.folder.tokens, document, ["token_ids", "starts", "ends"])

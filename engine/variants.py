@@ -28,8 +28,9 @@ LABELS = {
     "sentences_reversed": "Sentences reversed",
     "completion_removed": "Completion removed",
     "subject_removed": "Subject removed",
-    "other_document": "Another document",
     "relation_flipped": "Relation flipped",
+    "same_content": "Same content in another document",
+    "other_document": "Another document",
     "edit": "Your edit",
 }
 """Names of variants and what pages call them."""
@@ -39,6 +40,10 @@ MADE = (
 )
 """Variants made of the document's own words."""
 GIVEN = ("relation_flipped", "edit")  # their texts only a caller can give
+RECORDED = ("relation_flipped", "same_content")
+"""Variants that are there where the corpus records them."""
+OF_CORPUS = ("same_content", "other_document")
+"""Texts of other documents: no draws of one thing, and no hypothetical texts."""
 _UNSPACED = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc\u3001-\u303f\uff01-\uffef"
 )
@@ -97,10 +102,10 @@ class VariantSettings:
         seed: Seed of the shuffles, which depend on the text too.
         subject: What the variant without the subject lacks; None for the prompt's rarest word
             (:func:`engine.subject.find_subject`), empty for no such variant.
-        documents: Numbers of other documents to score beside it, for example a paraphrase or a translation;
-            the first is draw 0 of ``other_document``.
+        documents: Numbers of other documents to score beside it; the first is draw 0 of ``other_document``.
         texts: ``{name: text}`` of variants that only the caller can write; names from :data:`GIVEN`.
-        only_given: Make no variants of the document's own words: only the original, ``documents`` and ``texts``.
+        only_given: Only the original, ``documents`` and ``texts``: no variants of the document's own words, and none
+            that the corpus records.
     """
 
     draws: int = 3

@@ -25,6 +25,8 @@ DOCUMENTS_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("language", pa.string()),
         ("text", pa.string()),
+        ("relation_flipped", pa.string()),
+        ("same_content", pa.list_(pa.string())),
         ("tokens", pa.int32()),
         ("windows", pa.int32()),
     ]

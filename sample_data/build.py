@@ -7,17 +7,21 @@ stock gives the same bytes.
 
 import hashlib
 import json
+import tomllib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sample_data.card import rewrite_section, table
 from sample_data.facts import LANGUAGES
 from sample_data.procedures import worked_examples
 from sample_data.queries import planned_queries
 from sample_data.stock import Draft, read_all
-from sample_data.truth import Corpus, Document, truth_of
+from sample_data.truth import Corpus, Document, ids_by_value, truth_of
 
 HERE = Path(__file__).parent
+FLIPPED = HERE / "flipped.toml"
 
 
 def shuffled(drafts: list[Draft]) -> list[Draft]:
@@ -46,7 +50,32 @@ def with_ids(drafts: list[Draft]) -> Corpus:
     return numbered
 
 
-def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+def recorded(corpus: Corpus) -> list[dict[str, Any]]:
+    """The documents with what a corpus may record of them: the relation flipped, and who says the same.
+
+    Raises:
+        ValueError: If ``flipped.toml`` names a document, or words of it, that are not there.
+    """
+    flips = {flip["title"]: flip for flip in tomllib.loads(FLIPPED.read_text(encoding="utf-8"))["flip"]}
+    strangers = flips.keys() - {document["title"] for document, _ in corpus}
+    if strangers:
+        raise ValueError(f"flipped.toml names {sorted(strangers)}, which the stock lacks -- mend the titles")
+    alike = ids_by_value(corpus, "parallel")
+    rows: list[dict[str, Any]] = []
+    for document, tags in corpus:
+        row: dict[str, Any] = dict(document)
+        flip = flips.get(document["title"])
+        if flip is not None:
+            if flip["as_told"] not in document["text"]:
+                raise ValueError(f"{document['title']!r} does not say {flip['as_told']!r} -- mend flipped.toml")
+            row["relation_flipped"] = document["text"].replace(flip["as_told"], flip["flipped"])
+        if "parallel" in tags:
+            row["same_content"] = [one for one in alike[tags["parallel"]] if one != document["id"]]
+        rows.append(row)
+    return rows
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, UTF-8."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
@@ -68,7 +97,7 @@ def build(folder: Path) -> list[Document]:
     """Write ``corpus.jsonl``, ``queries.jsonl`` and ``truth.json`` into ``folder`` and return the documents."""
     corpus = with_ids(shuffled(read_all() + worked_examples()))
     documents = [document for document, _ in corpus]
-    write_lines(folder / "corpus.jsonl", documents)
+    write_lines(folder / "corpus.jsonl", recorded(corpus))
     write_lines(folder / "queries.jsonl", [plan.query for plan in planned_queries()])
     truth = json.dumps(truth_of(corpus), ensure_ascii=False, indent=1)
     (folder / "truth.json").write_text(truth + "\n", encoding="utf-8")

@@ -77,7 +77,7 @@ class Recipe:
 
 RECIPES = {
     "small": Recipe(Shape(128, 384, 5, 4), Stage(14, 1024, 4e-3), Stage(4, 1024, 1.5e-3, replay=3.0)),
-    "large": Recipe(Shape(256, 704, 6, 4), Stage(10, 2048, 3e-3), Stage(3, 2048, 1.2e-3, replay=3.0)),
+    "large": Recipe(Shape(256, 704, 6, 4), Stage(16, 2048, 3e-3), Stage(4, 2048, 1.2e-3, replay=3.0)),
 }
 
 

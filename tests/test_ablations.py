@@ -15,11 +15,12 @@ from engine.analysis.ablation import noise_level, summarise, unrelated
 from engine.live import LoadedRun, load_run
 from engine.progress import SilentProgress
 from engine.subject import document_frequency, find_subject, prompt_words
-from engine.variants import Variant, VariantSettings, make_variants
+from engine.variants import RECORDED, Variant, VariantSettings, make_variants
 from engine.windows import sample_documents
 
 FERRY, LONG = 0, 16
 """A document that holds the first query's prompt and completion; one of several windows that holds both too."""
+FLIPPED = "Every morning the grey harbour is left by the ferry."
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,37 @@ def test_an_ablation_has_all_variants_with_the_words_they_come_from(loaded):
     assert ablation.variants[-1].text == TEXTS[3]
     assert all(one.label and one.tokens.ends.max() <= len(one.text) for one in ablation.variants)
     assert ablation.unit == "nats"
+
+
+@pytest.fixture(scope="module")
+def with_relations(tmp_path_factory, toy_folder) -> LoadedRun:
+    """A run whose corpus records a flipped relation and two documents of the same content for document FERRY."""
+    folder = tmp_path_factory.mktemp("relations")
+    rows = documents(20)
+    rows[FERRY] |= {"relation_flipped": FLIPPED, "same_content": [rows[7]["id"], rows[3]["id"]]}
+    fit(folder / "run", str(toy_folder), write_jsonl(folder / "corpus.jsonl", rows))
+    query(folder / "run", write_jsonl(folder / "queries.jsonl", QUERIES))
+    score(folder / "run", ScoreSettings(keep_tokens=5, keep_prediction=2))
+    return load_run(folder / "run")
+
+
+def test_what_the_corpus_records_of_a_document_stands_beside_it(with_relations, loaded):
+    run = with_relations.run
+    assert run.recorded(FERRY) == (FLIPPED, [7, 3])
+    assert run.recorded(1) == ("", [])
+    ablation = ablate(with_relations, 0, FERRY)
+    recorded = {(one.name, one.draw): one for one in ablation.variants if one.name in RECORDED}
+    assert list(recorded) == [("relation_flipped", 0), ("same_content", 0), ("same_content", 1)]
+    assert recorded["relation_flipped", 0].text == FLIPPED
+    bulk = run.influence(0)["influence"]
+    for draw, other in enumerate((7, 3)):
+        one = recorded["same_content", draw]
+        assert one.text == run.text(other)
+        assert abs(one.total - bulk[other]) < RESCORED * np.abs(one.influence).sum()
+    assert summarise(ablation.table()).query("variant == 'same_content'")["draw"].tolist() == [0, 1]
+    only = ablate(with_relations, 0, FERRY, VariantSettings(only_given=True, texts={"edit": "The ferry stays."}))
+    assert [one.name for one in only.variants] == ["original", "edit"]
+    assert not {one.name for one in ablate(loaded, 0, FERRY).variants} & set(RECORDED)
 
 
 def test_differences_are_in_nats_and_ratios_stand_above_the_noise_only(loaded):

@@ -1,8 +1,10 @@
 """Compare and Map open, answer with the engine's numbers, and keep their state in the address (no browser)."""
 
+import base64
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -10,15 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from tiny_run import hostile_documents, plain_documents, plain_queries, write_tiny_run
+from tiny_run import hostile_documents, plain_documents, plain_queries, scored, write_tiny_run
 
 from dashboard import data
 from dashboard.components import map_chart, text
+from engine.ablation_file import write_ablation
 from engine.analysis.comparison import agreement, pair_documents, top_overlap
+from engine.analysis.ranking import rank_documents
 from engine.document_map import DocumentMap, MapSettings, write_map
 from engine.jobs import JobTable
 from engine.run import Run
 from engine.store import repository_folder
+from engine.variants import VariantSettings
 
 TIMEOUT_S = 60.0
 DOCUMENTS = plain_documents(30) + hostile_documents()
@@ -95,6 +100,33 @@ def test_compare_answers_with_the_engines_numbers(open_page, runs):
     shown = app.dataframe[0].value
     assert shown["id"].tolist() == table.sort_values("rank")["id"].tolist()
     assert shown["other_influence"].tolist() == table.sort_values("rank")["other_influence"].tolist()
+
+
+def test_word_order_is_computed_for_both_and_then_shown_on_one_scale(open_page, runs, tmp_path):
+    runs = shutil.copytree(runs, tmp_path / "runs")
+    run = Run(runs / "small_run")
+    app = open_page(runs, query="q/1", other_query="q/2")
+    app.button(key="compute_word_orders").click().run()
+    asked = [(job.kind, job.arguments["query"]) for job in JobTable(runs).recent()]
+    assert sorted(asked) == [("ablate", 0), ("ablate", 1)]
+    for query, share in ((0, 0.1), (1, 0.4)):
+        document = int(rank_documents(run, query)["document"][0])
+        totals = {"original": 20.0, "words_reversed": 20.0 * share}
+        settings = VariantSettings()
+        write_ablation(run.folder, scored(run, query, document, settings, totals), settings)
+    app = open_page(runs, query="q/1", other_query="q/2")
+    assert "Share that hypothetical variants leave" in words(app)
+    charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    (bars,) = [chart for chart in charts if "left" in chart["layout"]["xaxis"]["title"]["text"].split()]
+    shown = [dict(zip(side["y"], values(side["x"]), strict=True)) for side in bars["data"]]
+    assert [side["Words reversed"] for side in shown] == pytest.approx([0.1, 0.4])
+
+
+def values(column: list[float] | dict[str, str]) -> list[float]:
+    """Numbers of a chart, which Plotly packs."""
+    if isinstance(column, list):
+        return column
+    return np.frombuffer(base64.b64decode(column["bdata"]), dtype=column["dtype"]).tolist()
 
 
 def test_the_next_completion_stands_on_the_right_until_one_is_chosen(open_page, runs):

@@ -72,6 +72,9 @@ BROKEN = {
     "lone surrogate": (b'{"id": "b", "text": "\\ud83d"}', LINE + "field `text` holds half of a surrogate pair"),
     "surrogate in an id": (b'{"id": "\\udc00", "text": "two"}', LINE + "field `id` holds half of a surrogate pair"),
     "same id": (b'{"id": "a", "text": "two"}', LINE + r"id 'a' was already used at .*line 1 .* its own id"),
+    "strange relation": (b'{"id": "b", "text": "two", "relation_flipped": ["x"]}', LINE + "field `relation_f"),
+    "no list of ids": (b'{"id": "b", "text": "two", "same_content": "a"}', LINE + ".* is 'a', not a list of ids"),
+    "nobody's id": (b'{"id": "b", "text": "two", "same_content": ["a", "z"]}', LINE + ".* names 'z', which no"),
     "endless number": (b'{"id": "b", "text": "two", "n": ' + b"1" * 5000 + b"}", LINE + "JSON that cannot be held"),
     "endless brackets": (b"[" * 100_000, LINE + "JSON that cannot be held"),
 }  # fmt: skip

@@ -105,6 +105,20 @@ def test_there_are_queries_of_every_kind(queries: list[dict[str, str]]) -> None:
     assert {query["language"] for query in queries if query["kind"] == "Safety"} == {"en", "de", "ko", "tr", "sw"}
 
 
+def test_the_corpus_records_translations_and_flipped_relations(
+    documents: list[dict[str, Any]], truth: dict[str, Any]
+) -> None:
+    alike = {row["id"]: set(row["same_content"]) for row in documents if "same_content" in row}
+    assert alike == {one: set(group) - {one} for group in truth["translations"] for one in group}
+    flipped = [row for row in documents if "relation_flipped" in row]
+    assert len(flipped) >= 15
+    for row in flipped:
+        before, after = row["text"], row["relation_flipped"]
+        assert before != after
+        kept = set(before.split()) & set(after.split())
+        assert len(kept) > 0.5 * len(set(before.split())), row["title"]
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_a_fact_stands_in_its_documents_and_in_no_other(
     name: str, truth: dict[str, Any], text_of: dict[str, str], documents: list[dict[str, str]]

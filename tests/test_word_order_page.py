@@ -4,10 +4,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
-from tiny_run import cut, hostile_documents, plain_documents, plain_queries, write_tiny_run
+from tiny_run import TOTALS, hostile_documents, plain_documents, plain_queries, scored, write_tiny_run
 
 from dashboard import data
 from dashboard.analyses import word_order as analyses
@@ -15,35 +16,14 @@ from dashboard.components import text
 from dashboard.components.token_strip import Piece, _packed
 from dashboard.components.word_order_words import answer, overall
 from engine.ablation_file import write_ablation, write_top
-from engine.analysis.ablation import Ablation, VariantInfluence, summarise
+from engine.analysis.ablation import Ablation, summarise
 from engine.analysis.word_order import spread
-from engine.corpus import Tokens
 from engine.jobs import JobTable
 from engine.run import Run
 from engine.store import repository_folder
-from engine.variants import VariantSettings, make_variants, rewrite
+from engine.variants import VariantSettings
 
 TIMEOUT_S = 60.0
-TOTALS = {"original": 20.0, "words_reversed": 2.0, "words_shuffled": 3.0, "words_shuffled_nearby": 8.0, "edit": 15.0}
-NOISE = 1.0
-
-
-def scored(run: Run, query: int, document: int, settings: VariantSettings, totals=TOTALS, noise=NOISE) -> Ablation:
-    """Variants whose influence is as in ``totals``, one more for each further draw; others have 1."""
-    row = run.queries.set_index("query").loc[query]
-    variants = make_variants(run.text(document), row["completion"], "story", settings)
-    variants += [
-        rewrite("other_document", run.text(document), run.text(other), draw)
-        for draw, other in enumerate(settings.documents)
-    ]
-    found = []
-    for one in variants:
-        spans = np.array(cut(one.text), dtype=np.int32).reshape(-1, 2)
-        tokens = Tokens(np.arange(len(spans), dtype=np.int32), spans[:, 0], spans[:, 1])
-        influence = np.zeros((len(run.tokens_of_query(query)), 1 + len(spans)), dtype=np.float32)
-        influence[0, 1:] = (totals.get(one.name, 1.0) + one.draw) / len(spans)
-        found.append(VariantInfluence(one.name, one.draw, one.text, tokens, influence, True, one.origin))
-    return Ablation(query, document, run.unit, noise, tuple(found))
 
 
 @pytest.fixture
@@ -195,6 +175,24 @@ def test_another_document_stands_beside_and_is_not_called_hypothetical(open_page
     told = words(open_page(other=f"plain-{other}"))
     assert f"**Story number {other}**\n" in told + "\n"
     assert f"**Story number {other}** :gray-badge" not in told
+
+
+def test_what_the_corpus_records_is_named_by_its_titles(open_page, run):
+    document = strongest(run)
+    others = [number for number in range(12) if number != document][:2]
+    table = pq.read_table(run.folder.documents)
+    rows = [[f"plain-{other}" for other in others] if n == document else [] for n in range(len(table))]
+    table = table.append_column("relation_flipped", pa.array([""] * len(table)))
+    table = table.append_column("same_content", pa.array(rows, pa.list_(pa.string())))
+    pq.write_table(table, run.folder.documents)
+    with_others = replace(analyses.DEFAULT_VARIANTS, documents=others, texts={"relation_flipped": "Two cats told it."})
+    made = scored(run, 0, document, with_others)
+    renamed = [replace(one, name="same_content") if one.name == "other_document" else one for one in made.variants]
+    write_ablation(run.folder, replace(made, variants=tuple(renamed)), analyses.DEFAULT_VARIANTS)
+    told = words(open_page())
+    assert "**Relation flipped** :gray-badge[hypothetical]" in told
+    for other in others:
+        assert f"**{text.escape(f'Same content: Story number {other}')}**\n" in told + "\n"
 
 
 def test_hostile_documents_are_shown_as_text(open_page, run):

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from engine.analysis.ablation import Ablation, VariantInfluence
+from engine.corpus import Tokens
+from engine.run import Run
 from engine.store import FORMAT, RunFolder, write_json, write_table
+from engine.variants import VariantSettings, make_variants, rewrite
 
 START_TOKEN = 1
 FINISHED = "2026-01-02T03:04:05Z"
@@ -212,3 +216,25 @@ def plain_queries() -> list[dict[str, str]]:
         {"id": "q/3", "prompt": PAYLOADS[0], "completion": " " + PAYLOADS[1], "kind": "Sum", "language": "en",
          "title": PAYLOADS[1], "contrast": PAYLOADS[2]},
     ]  # fmt: skip
+
+
+TOTALS = {"original": 20.0, "words_reversed": 2.0, "words_shuffled": 3.0, "words_shuffled_nearby": 8.0, "edit": 15.0}
+NOISE = 1.0
+
+
+def scored(run: Run, query: int, document: int, settings: VariantSettings, totals=TOTALS, noise=NOISE) -> Ablation:
+    """Variants whose influence is as in ``totals``, one more for each further draw; others have 1."""
+    row = run.queries.set_index("query").loc[query]
+    variants = make_variants(run.text(document), row["completion"], "story", settings)
+    variants += [
+        rewrite("other_document", run.text(document), run.text(other), draw)
+        for draw, other in enumerate(settings.documents)
+    ]
+    found = []
+    for one in variants:
+        spans = np.array(cut(one.text), dtype=np.int32).reshape(-1, 2)
+        tokens = Tokens(np.arange(len(spans), dtype=np.int32), spans[:, 0], spans[:, 1])
+        influence = np.zeros((len(run.tokens_of_query(query)), 1 + len(spans)), dtype=np.float32)
+        influence[0, 1:] = (totals.get(one.name, 1.0) + one.draw) / len(spans)
+        found.append(VariantInfluence(one.name, one.draw, one.text, tokens, influence, True, one.origin))
+    return Ablation(query, document, run.unit, noise, tuple(found))

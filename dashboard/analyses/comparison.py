@@ -96,8 +96,3 @@ def side_sources(side: Side) -> pd.DataFrame:
     table = table[table["end"] == "raised"].reset_index(drop=True)
     bounds = {name: table[name] * table["corpus_share"] for name in ("low", "high")}
     return table.assign(**bounds)[["group", "k", "share", "low", "high", "corpus_share"]]
-
-
-def has_ablation(side: Side) -> bool:
-    """Whether word-order variants of the completion's documents are stored."""
-    return side.run.folder.ablation(side.query).is_file()

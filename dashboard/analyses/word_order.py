@@ -17,9 +17,12 @@ from engine.analysis.document_tokens import unit_influence
 from engine.analysis.units import Unit, display_units
 from engine.analysis.word_order import ALL_KINDS, effects, spread
 from engine.run import Run
-from engine.variants import LABELS, MADE, VariantSettings, words
+from engine.variants import LABELS, MADE, OF_CORPUS, RECORDED, VariantSettings, words
 
-__all__ = ["ALL_KINDS", "LABELS", "MADE", "Ablation", "VariantInfluence", "VariantSettings", "summarise"]
+__all__ = [
+    "ALL_KINDS", "LABELS", "MADE", "OF_CORPUS", "RECORDED", "Ablation", "VariantInfluence", "VariantSettings",
+    "summarise",
+]  # fmt: skip
 
 _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
@@ -37,6 +40,11 @@ def edit_settings(text: str) -> VariantSettings:
 def other_settings(document: int) -> VariantSettings:
     """To score another document of the corpus beside it."""
     return VariantSettings(only_given=True, documents=(document,))
+
+
+def same_content(run: Run, document: int) -> list[int]:
+    """Documents of which the corpus records that they say the same, in the order of their variants."""
+    return run.recorded(document)[1]
 
 
 def key_of(settings: VariantSettings) -> str:

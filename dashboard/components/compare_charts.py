@@ -180,3 +180,29 @@ def source_bars(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[g
     figure.update_yaxes(title=None, automargin=True)
     figure.update_layout(legend=LEGEND | {"orientation": "v"}, barmode="group", bargap=0.3)
     return figure, len(both) - len(shown)
+
+
+def word_orders(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> go.Figure:
+    """Share of the influence that each variant leaves, both sides on one axis.
+
+    Args:
+        tables: variant, left (NaN within the noise), low, high of each side.
+        names: Names of the two sides.
+    """
+    labels = list(dict.fromkeys(label for table in tables for label in table["variant"]))[::-1]
+    figure = go.Figure()
+    for place, (table, name, colour) in enumerate(zip(tables, names, SIDES, strict=True)):
+        side, rows = ("Left", "Right")[place], table.set_index("variant").reindex(labels)
+        figure.add_trace(
+            go.Bar(
+                y=labels, x=rows["left"].to_numpy(), orientation="h", offsetgroup=str(1 - place),
+                name=f"{side}: {text.chart_text(name, NAME)}",
+                marker={"color": colour, "pattern": {"shape": ("", "/")[place]}},
+                error_x={"array": (rows["high"] - rows["left"]).to_numpy(), "symmetric": False,
+                         "arrayminus": (rows["left"] - rows["low"]).to_numpy(), "thickness": 1.2},
+                hovertemplate=f"{side}: %{{x:.0%}}<extra>%{{y}}</extra>",
+            )
+        )  # fmt: skip
+    figure.update_xaxes(title="Share of the original's influence that is left", tickformat=".0%", zeroline=True)
+    figure.update_yaxes(title=None, automargin=True)
+    return figure.update_layout(legend=LEGEND | {"orientation": "v"}, barmode="group", bargap=0.3)

@@ -66,7 +66,7 @@ def _one(
 ) -> None:
     units, words = shown.strip.units, shown.strip.words
     original = shown.one.name == "original"
-    of_corpus = original or shown.one.name == "other_document"
+    of_corpus = original or shown.one.name in analyses.OF_CORPUS
     badge = "" if of_corpus else f" :gray-badge[{NEVER_SEEN}]"
     st.markdown(f"**{text.escape(shown.label)}**{badge}", help=None if of_corpus else NEVER_SEEN_HELP)
     word_at = {unit.tokens[0]: number for unit, number in zip(units, words, strict=True) if unit.tokens}

@@ -7,6 +7,7 @@ from dashboard import data
 from dashboard.analyses import comparison as analyses
 from dashboard.components import compare_charts, text, url
 from dashboard.components.compare_sides import Chosen, choose_sides, names_of
+from dashboard.components.compare_word_order import word_order_of_both
 from dashboard.components.document_card import document_card, pick_table
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
@@ -55,7 +56,7 @@ def main() -> None:
     _overlap(found, left, right)
     _concentration(left, right, names)
     _sources(left, right, names)
-    _word_order(left, right)
+    word_order_of_both(left, right, names, _provenance(left, right))
     with st.expander("How to read this", icon=":material/help:"):
         st.markdown(HOW_TO_READ)
 
@@ -249,18 +250,6 @@ def _sources(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
         st.caption(f"Whiskers: 95% intervals, documents drawn anew. Grey marks: share of the corpus.{more}")
         both = pd.concat([table.assign(side=side) for side, table in zip(("left", "right"), tables, strict=True)])
         download(both, _provenance(left, right), "sources", "download_sources", {"Sources": figure})
-
-
-def _word_order(left: Chosen, right: Chosen) -> None:
-    """Where both have stored variants, the way to them."""
-    if all(analyses.has_ablation(chosen.side) for chosen in (left, right)):
-        st.subheader("What is left when the order is gone?", anchor=False)
-        for name, chosen in (("left", left), ("right", right)):
-            address = data.run_address(chosen.label) | {"query": chosen.completion.id}
-            st.page_link(
-                "views/word_order.py", label=f"Word order of the {name} completion", query_params=address,
-                icon=":material/shuffle:",
-            )  # fmt: skip
 
 
 def _provenance(left: Chosen, right: Chosen) -> dict[str, str | float]:

@@ -1,5 +1,7 @@
 """What is left when the order is gone?"""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
@@ -24,6 +26,9 @@ HOW_TO_READ = """
 **What is compared.** The document as it is, and texts made of it: its words or sentences in another order, or without
 the completion's words or the rarest word of the prompt (the subject). Each is scored exactly, with the same model,
 for the same completion. White space stays in its place, so that lines and paragraphs keep their shape.
+
+Where the corpus records them, the same text with its relation flipped, and documents that say the same (paraphrases,
+translations), stand beside it.
 
 **What a variant is.** A hypothetical text. The model never saw it; it is scored as if it had been a document of the
 corpus. So this says what the trained model makes of the words as they would stand, not what training on them would
@@ -133,7 +138,7 @@ def _document(
     places = st.container()
     found = own_texts(run, completion, document, found, ranking, _computed)
     summary = analyses.summarise(found.table())
-    labels = _labels(ranking)
+    labels = _labels(run, document, ranking)
     figure = _figure(found, summary, labels)
     with places:
         show_figure(
@@ -150,53 +155,73 @@ def _document(
     _download(run, completion, document, found, labels, figure)
 
 
-def _labels(ranking: pd.DataFrame) -> dict[str, str]:
-    """What each variant is called; another document by its title."""
-    other = ranking[ranking["id"] == url.get("other")]
-    return analyses.LABELS | ({"other_document": str(other["title"].iloc[0])} if len(other) else {})
+Labels = Callable[[str, int], str]
+"""From a variant's name and draw to what it is called."""
 
 
-def _figure(found: analyses.Ablation, summary: pd.DataFrame, labels: dict[str, str]) -> Figure:
-    original = {"variant": "original", **dict.fromkeys(("influence", "low", "high"), found.original.total)}
-    rows = pd.concat([pd.DataFrame([original]), summary[["variant", "influence", "low", "high"]]])
+def _labels(run: data.Run, document: pd.Series, ranking: pd.DataFrame) -> Labels:
+    """What each variant is called; documents of the corpus by their titles."""
+    titles = run.documents.set_index("document")["title"]
+    same = [f"Same content: {titles[other]}" for other in analyses.same_content(run, int(document["document"]))]
+    other = ranking.loc[ranking["id"] == url.get("other"), "title"].tolist()
+    known = {"same_content": same, "other_document": other}
+
+    def label(name: str, draw: int) -> str:
+        titled = known.get(name, [])
+        return titled[draw] if draw < len(titled) else analyses.LABELS[name]
+
+    return label
+
+
+def _named(table: pd.DataFrame, labels: Labels) -> pd.Series:
+    pairs = zip(table["variant"], table["draw"], strict=True)
+    return pd.Series([labels(name, draw) for name, draw in pairs], table.index, dtype=str)
+
+
+def _figure(found: analyses.Ablation, summary: pd.DataFrame, labels: Labels) -> Figure:
+    original = {"variant": "original", "draw": 0, **dict.fromkeys(("influence", "low", "high"), found.original.total)}
+    rows = pd.concat([pd.DataFrame([original]), summary[["variant", "draw", "influence", "low", "high"]]])
+    rows = rows.reset_index(drop=True)
     table = found.table()
-    several = table[table.groupby("variant")["draw"].transform("size") > 1]
+    of_chance = (table.groupby("variant")["draw"].transform("size") > 1) & ~table["variant"].isin(analyses.OF_CORPUS)
+    several = table[of_chance]
     return variants_figure(
-        rows.assign(label=rows["variant"].map(labels)), several.assign(label=several["variant"].map(labels)),
-        found.noise, found.unit,
-    )  # fmt: skip
+        rows.assign(label=_named(rows, labels)), several.assign(label=_named(several, labels)), found.noise, found.unit
+    )
 
 
-def _shown(found: analyses.Ablation, summary: pd.DataFrame, labels: dict[str, str]) -> list[Shown]:
+def _shown(found: analyses.Ablation, summary: pd.DataFrame, labels: Labels) -> list[Shown]:
     """The variants chosen to stand side by side: the original and the reader's own always do."""
     made = {one.name for one in found.variants}
-    draws = 1 + max(one.draw for one in found.variants)
-    options = {analyses.LABELS[name]: name for name in analyses.MADE}  # the same for all documents, so that it stays
+    draws = 1 + max(one.draw for one in found.variants if one.name not in analyses.OF_CORPUS)
+    # the same options for all documents, so that the choice stays
+    options = {analyses.LABELS[name]: name for name in (*analyses.MADE, *analyses.RECORDED)}
     chosen = st.pills(
         "Side by side with the original", list(options), selection_mode="multi", default=list(options), key="show",
-        bind="query-params",
+        bind="query-params", help="A flipped relation and the same content are there where the corpus records them.",
     )  # fmt: skip
     draw = 1
     if draws > 1:
         draw = st.segmented_control(
             "Draw of the shuffles", range(1, draws + 1), default=1, required=True, key="draw", bind="query-params"
         )
-    lacking = [label for label, name in options.items() if name not in made and label in chosen]
+    lacking = [label for label, name in options.items() if name in {*analyses.MADE} - made and label in chosen]
     if lacking:
         st.caption(f"Cannot be made of this text, or would not change it: {', '.join(lacking).lower()}.")
     names = {*OWN, *(options[label] for label in chosen if label in options)}
-    rows = {row["variant"]: row for _, row in summary.iterrows()}
-    shown = [Shown(found.original, labels["original"], None, analyses.strip_of(found.original))]
+    rows = {(row["variant"], row["draw"]): row for _, row in summary.iterrows()}
+    shown = [Shown(found.original, labels("original", 0), None, analyses.strip_of(found.original))]
     for one in found.variants[1:]:
-        several = rows[one.name]["draws"] > 1
+        row = rows[one.name, one.draw if one.name in analyses.OF_CORPUS else 0]
+        several = row["draws"] > 1
         if one.name in names and (not several or one.draw == draw - 1):
-            label = labels[one.name] + (f", draw {one.draw + 1}" if several else "")
-            shown.append(Shown(one, label, rows[one.name], analyses.strip_of(one)))
+            label = labels(one.name, one.draw) + (f", draw {one.draw + 1}" if several else "")
+            shown.append(Shown(one, label, row, analyses.strip_of(one)))
     return shown
 
 
 def _download(
-    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, labels: dict[str, str],
+    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, labels: Labels,
     figure: Figure,
 ) -> None:  # fmt: skip
     texts = {(one.name, one.draw): one.text for one in found.variants}
@@ -205,7 +230,7 @@ def _download(
         document=document["id"],
         title=document["title"],
         text=[texts[pair] for pair in zip(table["variant"], table["draw"], strict=True)],
-        variant=table["variant"].map(labels),
+        variant=_named(table, labels),
         draw=table["draw"] + 1,
     )
     download(

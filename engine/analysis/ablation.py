@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from engine.corpus import Tokens
 from engine.run import TokenInfluence
-from engine.variants import LABELS, Origin
+from engine.variants import LABELS, OF_CORPUS, Origin
 
 RELATED_SHARE = 0.1
 """Share of a completion's documents, the strongest of either sign, that do not count as unrelated."""
@@ -114,17 +114,17 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         table: Of :func:`engine.ablations.ablate_top`, or :meth:`Ablation.table`.
 
     Returns:
-        One row per variant (of each query and document): draws, original, influence, difference and ratio as
-        means over the draws, and low and high, the least and the greatest influence of a draw. Other
-        documents are no draws of one thing and keep a row each.
+        One row per variant (of each query and document): draw (0), draws, original, influence, difference and
+        ratio as means over the draws, and low and high, the least and the greatest influence of a draw. Other
+        documents are no draws of one thing and keep a row each, with its draw.
     """
     keys = [name for name in ("query", "document", "control", "variant") if name in table]
-    apart = table["draw"].where(table["variant"] == "other_document", 0)
-    return table.assign(apart=apart).groupby([*keys, "apart"], sort=False, as_index=False).agg(
+    apart = table["draw"].where(table["variant"].isin(OF_CORPUS), 0)
+    return table.assign(one=apart).groupby([*keys, "one"], sort=False, as_index=False).agg(
         draws=("draw", "size"), original=("original", "first"), influence=("influence", "mean"),
         low=("influence", "min"), high=("influence", "max"), difference=("difference", "mean"),
         ratio=("ratio", "mean"), noise=("noise", "first"),
-    ).drop(columns="apart")  # fmt: skip
+    ).rename(columns={"one": "draw"})  # fmt: skip
 
 
 def unrelated(influence: pd.DataFrame) -> pd.DataFrame:
