@@ -20,6 +20,10 @@ from engine.tensors import read_tensors
 
 PRODUCT_CHUNK = 1 << 26
 """Most numbers of one product of rows and tokens held at once."""
+CHEAPER = 2.0
+"""How many times as cheap as full rows thin ones must be."""
+PROBED = 16
+"""Rows that are decomposed before all are."""
 
 
 @dataclass
@@ -89,9 +93,10 @@ def choose_directions(
     max_error: float,
     done: Callable[[], None] = lambda: None,
 ) -> Directions:
-    """Thin rows for the layers whose rank at this error makes them cheaper per token, full rows for the others.
+    """Thin rows for the layers whose rank at this error makes them much cheaper per token, full rows for the others.
 
-    A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones.
+    A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones. Thin rows cost a
+    decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap.
 
     Args:
         gradients: The queries' gradients.
@@ -105,7 +110,11 @@ def choose_directions(
     for layer in layers:
         rows = layer_rows(gradients, layer, factors[layer], damping_factor)
         o, i = rows.shape[1:]
-        thin = ekfac.compress(rows, max_error, max_rank=o * i / (o + i))
+        max_rank = o * i / (o + i) / CHEAPER
+        probe = rows[:: max(1, len(rows) // PROBED)]  # one row that needs a higher rank decides
+        thin = None
+        if ekfac.compress(probe, max_error, max_rank) is not None:
+            thin = ekfac.compress(rows, max_error, max_rank)
         if thin is None:
             directions.full[layer] = rows
         else:

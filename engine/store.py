@@ -4,7 +4,8 @@
 
     run/
       manifest.json                 settings, hashes, versions, seeds, time and memory of each step
-      corpus/documents.parquet      document, id, title, source, language, text, tokens, windows
+      corpus/documents.parquet      document, id, title, source, language, text, relation_flipped, same_content,
+                                    tokens, windows
       corpus/tokens.parquet         document, token_ids, starts, ends (characters of each token)
       fit/*.checkpoint.safetensors  sums so far while the step runs; removed at its end
       fit/eigenvectors.safetensors  <layer>.q_a, <layer>.q_s between its two passes; removed at its end

@@ -27,7 +27,7 @@ Found = Iterator[tuple[int, int, np.ndarray]]
 TokenCompute = Callable[[Mapping[int, Sequence[int]], list[Window], Mapping[int, int], Progress], Found]
 DIRECTION_NUMBERS = 1 << 27
 """Most numbers of the directions that move at once in a forward-mode pass."""
-PAIR_NUMBERS = 1 << 25
+PAIR_NUMBERS = 1 << 26
 """Most numbers multiplied at once; each window is repeated for the completion tokens it is scored for."""
 
 
@@ -66,6 +66,7 @@ class Scorer:
         """
         scores = self._empty(wanted, positions)
         widest = max(layer.inputs + layer.outputs for layer in self.layers)
+        largest = max(layer.parameters for layer in self.layers)
         for batch in batches(windows, self.batch_tokens, self.model.device):
             with capture(self.layers) as tape:
                 logits, _ = run_network(self.model, batch.input_ids)
@@ -76,7 +77,7 @@ class Scorer:
                 for query in wanted[window.document]
                 for token in range(self.directions.tokens[self.place[query]])
             ]
-            step = max(1, PAIR_NUMBERS // (batch.input_ids.shape[1] * widest))
+            step = max(1, PAIR_NUMBERS // max(batch.input_ids.shape[1] * widest, largest))
             for some in (pairs[first : first + step] for first in range(0, len(pairs), step)):
                 at = torch.tensor([place for place, _, _ in some])
                 rows = torch.tensor([self._row(query, token) for _, query, token in some])

@@ -21,13 +21,13 @@ import engine.directions
 import engine.token_pass
 from engine import QuerySettings, Run, ScoreSettings, fit, load_model, query, score, token_influence
 from engine.corpus import Query, Window, cut_windows
-from engine.directions import Directions, choose_directions, multiply_out, read_directions
+from engine.directions import Directions, choose_directions, layer_rows, multiply_out, read_directions
 from engine.document_pass import ShardScores, score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel, TrackedLayer, tracked_layers
 from engine.progress import SilentProgress
-from engine.queries import QueryGradient, measure, read_query_gradients
+from engine.queries import QueryGradient, SideGradient, measure, read_query_gradients
 from engine.settings import FitSettings
 from engine.store import RunFolder, write_table
 from engine.token_pass import Scorer
@@ -441,3 +441,17 @@ def test_token_influence_on_demand_is_what_the_score_step_stores(run_of, case, k
     asked = token_influence(path, 1, document, kind)
     tolerance = STORED if run_of(case).dtype == "float64" else 1e-4
     assert reference.difference(asked.influence, stored.influence) < tolerance
+
+
+@pytest.mark.parametrize(("rank", "thin"), [(1, True), (10, True), (11, False), (40, False)])
+def test_thin_rows_are_used_only_where_they_are_twice_as_cheap(rank, thin):
+    # a rank of 10 costs 10 * (40 + 40) multiplications a token, half of 40 * 40
+    generator = torch.Generator().manual_seed(rank)
+    activation, token_grad = (torch.randn(*shape, generator=generator) for shape in ((rank, 40), (30, rank, 40)))
+    gradient = QueryGradient([SideGradient({"layer": activation}, {"layer": token_grad})], torch.zeros(1))
+    factors = {"layer": LayerFactors(torch.eye(40), torch.eye(40), torch.ones(40, 40))}
+    directions = choose_directions([gradient], factors, DAMPING, 1e-6)
+    assert (("layer" in directions.thin), ("layer" in directions.full)) == (thin, not thin)
+    expected = layer_rows([gradient], "layer", factors["layer"], DAMPING)
+    found = directions.of("layer", slice(0, directions.rows))
+    assert float((found - expected).norm() / expected.norm()) < 1e-5

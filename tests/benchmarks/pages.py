@@ -1,0 +1,196 @@
+"""How soon a page is ready: ``python tests/benchmarks/pages.py [--run RUN] [--rounds 5] [--json]``.
+
+Opens every page in Chromium, on a finished run and on a made-up one of 100,000 documents and 100 completions. Ready
+means that the script has ended and the page's charts are drawn. *First* is the first visit after the server started,
+*warm* the median of the later ones, each in a tab of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from playwright.sync_api import Browser, sync_playwright
+
+TESTS = Path(__file__).resolve().parents[1]
+REPOSITORY = TESTS.parent
+sys.path[:0] = [str(TESTS), str(REPOSITORY)]
+
+from tiny_run import scored, write_tiny_run  # noqa: E402
+
+from engine.ablation_file import write_ablation  # noqa: E402
+from engine.analysis.ranking import rank_documents  # noqa: E402
+from engine.document_map import DocumentMap, MapSettings, write_map  # noqa: E402
+from engine.run import Run  # noqa: E402
+from engine.store import RunFolder, write_json, write_table  # noqa: E402
+from engine.variants import VariantSettings  # noqa: E402
+from engine.windows import DOCUMENTS_PER_SHARD  # noqa: E402
+
+CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+PAGES = ("", "influence", "concentration", "sources", "word-order", "compare", "map")
+DOCUMENTS, QUERIES, MAPPED = 100_000, 100, 20_000
+SOURCES, LANGUAGES = ("Web", "News", "Books", "Code", "StackExchange", "ArXiv"), ("en", "de", "ko")
+READY_MS = 60_000
+
+
+def write_large_run(path: Path, documents: int = DOCUMENTS, queries: int = QUERIES) -> None:
+    """A finished run with made-up influences that have a heavy tail; the first documents have token influences too."""
+    texts = [
+        {
+            "id": f"document-{number}", "title": f"Document number {number:,}", "source": SOURCES[number % 6],
+            "language": LANGUAGES[number % 3], "text": f"This is number {number} of many documents.\nIt has two lines.",
+        }
+        for number in range(documents)
+    ]  # fmt: skip
+    asked = [
+        {
+            "id": f"query-{number}", "prompt": f"Question {number}: the answer", "completion": " is forty two",
+            "kind": ("Fact", "Sum")[number % 2], "language": "en", "title": f"What is the answer to question {number}?",
+        }
+        for number in range(queries)
+    ]  # fmt: skip
+    # The first shard is a tiny run of its own; its score tables are then replaced by those of all documents.
+    write_tiny_run(path, texts[:DOCUMENTS_PER_SHARD], asked)
+    folder, random = RunFolder(path), np.random.default_rng(0)
+    tiny = Run(path)
+    whole = pa.Table.from_pylist(texts).append_column("document", pa.array(range(documents), pa.int32()))
+    lengths = pa.array([len(text["text"].split()) + 2 for text in texts], pa.int32())
+    whole = whole.append_column("tokens", lengths)
+    write_table(whole.append_column("windows", pa.array([1] * documents, pa.int32())), folder.documents)
+    numbers = pa.list_(pa.int32())
+    spans = [[(4 * place, 4 * place + 4) for place in range(length)] for length in lengths.to_pylist()]
+    tokens = {
+        "document": pa.array(range(documents), pa.int32()),
+        "token_ids": pa.array([list(range(len(span))) for span in spans], numbers),
+        "starts": pa.array([[start for start, _ in span] for span in spans], numbers),
+        "ends": pa.array([[end for _, end in span] for span in spans], numbers),
+    }
+    write_table(pa.table(tokens), folder.tokens)
+    counts = tiny.query_tokens.groupby("query").size().tolist()
+    lexical: dict[str, Any] = {"document": tokens["document"]}
+    for query in range(queries):
+        lexical |= {f"{name}.{query}": random.random(documents, np.float32) for name in ("bm25", "tfidf")}
+    write_table(pa.table(lexical), folder.lexical)
+    shutil.rmtree(folder.shard("documents", 0).parent)
+    for shard, first in enumerate(range(0, documents, DOCUMENTS_PER_SHARD)):
+        count = min(DOCUMENTS_PER_SHARD, documents - first)
+        columns: dict[str, Any] = {"document": pa.array(range(first, first + count), pa.int32())}
+        columns |= {"log_prob": -10 * random.random(count), "gradient_norm": 1 + random.random(count)}
+        for query in range(queries):
+            for token in range(counts[query]):
+                columns[f"influence.{query}.{token}"] = random.standard_t(3, count).astype(np.float32)
+            for name in ("gradient_dot", "hidden"):
+                columns[f"{name}.{query}"] = random.standard_normal(count, np.float32)
+        write_table(pa.table(columns), folder.shard("documents", shard))
+    manifest = json.loads((path / "manifest.json").read_text())
+    corpus = {"documents": documents, "windows": documents, "tokens": int(np.sum(lengths.to_numpy()))}
+    manifest["steps"]["fit"]["corpus"] |= corpus
+    write_json(manifest, path / "manifest.json")
+    run = Run(path)
+    strongest = int(rank_documents(run, 0)["document"][0])
+    write_ablation(run.folder, scored(run, 0, strongest, VariantSettings()), VariantSettings())
+    places = random.standard_normal((MAPPED, 2)).astype(np.float32)
+    chosen = np.sort(random.choice(documents, MAPPED, replace=False))
+    write_map(run.folder, DocumentMap(chosen, places, MapSettings(), documents, 1.0))
+
+
+@contextmanager
+def served(runs: Path, first: str) -> Iterator[str]:
+    """The dashboard on the runs of a folder; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    environment = os.environ | {"WHENCE_RUNS": str(runs), "WHENCE_RUN": first}
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=quiet, stderr=quiet)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def seconds_until_ready(browser: Browser, url: str) -> float:
+    """From asking for a page to its last chart, in a tab of its own."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 1600})
+    try:
+        started = time.perf_counter()
+        tab.goto(url)
+        tab.wait_for_selector("h1", timeout=READY_MS)
+        tab.wait_for_selector("[data-test-script-state=notRunning]", state="attached", timeout=READY_MS)
+        tab.wait_for_function(
+            "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+            ".every(chart => chart.querySelector('.main-svg'))",
+            timeout=READY_MS,
+        )
+        return time.perf_counter() - started
+    finally:
+        tab.close()
+
+
+def measure(browser: Browser, runs: Path, first: str, rounds: int) -> list[dict[str, Any]]:
+    """First and warm times of every page on a run."""
+    rows = []
+    with served(runs, first) as address:
+        seconds_until_ready(browser, address)  # the server's own imports
+        for page in PAGES:
+            times = [seconds_until_ready(browser, f"{address}/{page}") for _ in range(1 + rounds)]
+            rows.append({"page": page or "home", "first": times[0], "warm": statistics.median(times[1:])})
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="runs/sample", help="folder of a finished run")
+    parser.add_argument("--rounds", type=int, default=5, help="warm visits of each page")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        runs = Path(home)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        write_large_run(runs / "large" / "made-up")
+        (runs / "own").mkdir()
+        name = Path(given.run).resolve().name
+        shutil.copytree(given.run, runs / "own" / name)
+        found = {
+            f"{Run(given.run).name}": measure(browser, runs / "own", name, given.rounds),
+            f"{DOCUMENTS:,} documents x {QUERIES} completions, made up": measure(
+                browser, runs / "large", "made-up", given.rounds
+            ),
+        }
+    machine = {"date": date.today().isoformat(), "cores": os.cpu_count(), "machine": platform.machine()}
+    if given.json:
+        print(json.dumps(machine | {"seconds": found}, indent=1))
+        return
+    print(f"Seconds until a page is ready: first visit / warm ({machine['cores']} cores, {machine['date']})\n")
+    print("| page | " + " | ".join(found) + " |\n|---|" + "---|" * len(found))
+    for rows in zip(*found.values(), strict=True):
+        print(f"| {rows[0]['page']} | " + " | ".join(f"{row['first']:.2f} / {row['warm']:.2f}" for row in rows) + " |")
+
+
+if __name__ == "__main__":
+    main()
