@@ -20,7 +20,7 @@ from engine.tensors import read_tensors
 
 PRODUCT_CHUNK = 1 << 26
 """Most numbers of one product of rows and tokens held at once."""
-CHEAPER = 2.0
+CHEAPER = 4.0
 """How many times as cheap as full rows thin ones must be."""
 PROBED = 16
 """Rows that are decomposed before all are."""
@@ -57,25 +57,24 @@ class Directions:
         thin = self.thin[layer]
         return thin.u[rows] @ thin.v[rows].mT
 
-    def window_scores(self, layer: str, token_grad: Tensor, activation: Tensor, window_grad: Tensor) -> Tensor:
-        """Inner product of each row with each window's gradient, ``[rows, b]``."""
-        if layer in self.full:
-            return ekfac.document_influence(self.full[layer], window_grad)
-        thin = self.thin[layer]
-        step = max(1, PRODUCT_CHUNK // (token_grad.shape[0] * token_grad.shape[1] * thin.u.shape[2]))
-        parts = [
-            LowRank(thin.u[first : first + step], thin.v[first : first + step], thin.error)
-            for first in range(0, self.rows, step)
-        ]
-        return torch.cat([ekfac.document_influence_low_rank(part, token_grad, activation) for part in parts])
+    def thin_scores(self, layer: str, token_grad: Tensor, activation: Tensor) -> Tensor:
+        """Inner product of each row of a thin layer with each window's gradient, none formed, ``[rows, b]``."""
+        return self.position_scores(layer, slice(0, self.rows), token_grad, activation).sum(-1)
 
-    def position_scores(self, layer: str, rows: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
-        """Position influence of each window along a row of its own, ``[b, t]``; ``rows`` are numbers ``[b]``."""
-        if layer in self.thin:
-            thin = self.thin[layer]
-            chosen = LowRank(thin.u[rows], thin.v[rows], thin.error)
-            return ekfac.position_influence_low_rank(chosen, token_grad, activation)
-        return ekfac.position_influence(self.full[layer][rows], token_grad, activation)
+    def position_scores(self, layer: str, rows: slice, token_grad: Tensor, activation: Tensor) -> Tensor:
+        """Position influence of some rows, ``[q, b, t]``."""
+        thin = self.thin.get(layer)
+        width = activation.shape[2] if thin is None else thin.u.shape[2]
+        step = max(1, PRODUCT_CHUNK // (activation.shape[0] * activation.shape[1] * width))
+        parts = []
+        for first in range(rows.start, rows.stop, step):
+            some = slice(first, min(first + step, rows.stop))
+            if thin is None:
+                parts.append(ekfac.position_influence(self.full[layer][some], token_grad, activation))
+            else:
+                chosen = LowRank(thin.u[some], thin.v[some], thin.error)
+                parts.append(ekfac.position_influence_low_rank(chosen, token_grad, activation))
+        return torch.cat(parts)
 
 
 def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFactors, damping_factor: float) -> Tensor:

@@ -17,6 +17,9 @@ from engine.losses import token_log_probs
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress
 
+HELD_NUMBERS = 1 << 26
+"""Numbers of gradients that wait for a product with the directions; a batch may go beyond."""
+
 
 @dataclass
 class ShardScores:
@@ -65,7 +68,7 @@ def score_documents(
         torch.zeros(len(documents), dtype=dtype),
         torch.zeros(len(documents), dtype=dtype),
     )
-    norms = _Norms(scores.norm_squared)
+    norms, products = _Norms(scores.norm_squared), _Products(directions, scores.rows)
     for batch in batches(windows, batch_tokens, model.device):
         with capture(layers) as tape:
             logits, hidden = run_network(model, batch.input_ids)
@@ -79,12 +82,45 @@ def score_documents(
         scores.hidden.index_add_(0, at, pooled)
         for name, (activation, token_grad) in grads.items():
             window_grad = ekfac.window_gradients(token_grad, activation)
-            products = directions.window_scores(name, token_grad, activation, window_grad)
-            scores.rows.index_add_(1, at, products.cpu().double())
+            products.add(name, token_grad, activation, window_grad, at)
             norms.add(name, window_grad, at)
         norms.end_batch(batch)
+        products.end_batch(at)
         progress.advance(batch.tokens)
+    products.flush()
     return scores
+
+
+class _Products:
+    """Inner products of directions and windows' gradients.
+
+    Reading full directions takes longer than multiplying a few gradients with them, so the gradients of several
+    batches wait for one product.
+    """
+
+    def __init__(self, directions: Directions, rows: Tensor) -> None:
+        self._directions, self._rows = directions, rows
+        self._held: dict[str, list[Tensor]] = {}
+        self._at: list[Tensor] = []
+
+    def add(self, layer: str, token_grad: Tensor, activation: Tensor, window_grad: Tensor, at: Tensor) -> None:
+        """Take the gradients of a batch; ``at`` are the places of its windows' documents, ``[b]``."""
+        if layer in self._directions.full:
+            self._held.setdefault(layer, []).append(window_grad)
+        else:
+            self._rows.index_add_(1, at, self._directions.thin_scores(layer, token_grad, activation).cpu().double())
+
+    def end_batch(self, at: Tensor) -> None:
+        self._at.append(at)
+        if sum(held.numel() for grads in self._held.values() for held in grads) >= HELD_NUMBERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Multiply what waits."""
+        for layer, grads in self._held.items():
+            found = ekfac.document_influence(self._directions.full[layer], torch.cat(grads))
+            self._rows.index_add_(1, torch.cat(self._at), found.cpu().double())
+        self._held, self._at = {}, []
 
 
 class _Norms:

@@ -7,6 +7,8 @@ Sources: EK-FAC, George et al. 2018 (arXiv 1806.03884); its use for language mod
 and the position influence, Grosse et al. 2023 (arXiv 2308.03296), eqs. 15-20 and 31.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -185,9 +187,21 @@ def _gram_factors(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ``[q, o, r]``, ``[q, i, r]`` and squared singular values ``[q, r]``, the largest first.
     """
     tall = matrix if matrix.shape[1] >= matrix.shape[2] else matrix.mT
-    energy, vectors = torch.linalg.eigh(tall.mT @ tall)
+    with _one_thread():
+        energy, vectors = torch.linalg.eigh(tall.mT @ tall)
     energy, vectors = energy.flip(1).clamp_min(0), vectors.flip(2)
     return (tall @ vectors, vectors, energy) if tall is matrix else (vectors, tall @ vectors, energy)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """LAPACK's threads wait for each other longer than a small matrix takes: five times as slow with two of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _range_factors(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,31 +220,19 @@ def document_influence(preconditioned_grad: Tensor, window_grad: Tensor) -> Tens
     return preconditioned_grad.flatten(1) @ window_grad.flatten(1).T
 
 
-def document_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
-    """:func:`document_influence` from thin factors, no gradient formed:
-    ``sum_t sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b]``."""
-    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
-    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
-    return (left * right).sum((2, 3))
-
-
-def position_influence(direction: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
-    """Influence through each position, each window along a direction of its own: ``token_grad_t^T P_b activation_t``.
+def position_influence(preconditioned_grad: Tensor, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """Influence through each position: ``token_grad_t^T P_q activation_t``, ``[q, b, t]``.
 
     Summed over t it is the window's influence. It lights up the token *before* the
     predicted one (Grosse et al. 2023, eq. 31).
-
-    Args:
-        direction: ``[b, o, i]``.
-        token_grad: ``[b, t, o]``.
-        activation: ``[b, t, i]``.
-
-    Returns:
-        ``[b, t]``.
     """
-    return ((token_grad @ direction) * activation).sum(-1)
+    moved = torch.einsum("bto,qoi->qbti", token_grad, preconditioned_grad)
+    return (moved * activation).sum(-1)
 
 
-def position_influence_low_rank(direction: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
-    """:func:`position_influence` from thin factors ``[b, o, r]`` and ``[b, i, r]``, ``[b, t]``."""
-    return ((token_grad @ direction.u) * (activation @ direction.v)).sum(-1)
+def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
+    """:func:`position_influence` from thin factors:
+    ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``."""
+    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
+    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
+    return (left * right).sum(-1)

@@ -27,8 +27,6 @@ Found = Iterator[tuple[int, int, np.ndarray]]
 TokenCompute = Callable[[Mapping[int, Sequence[int]], list[Window], Mapping[int, int], Progress], Found]
 DIRECTION_NUMBERS = 1 << 27
 """Most numbers of the directions that move at once in a forward-mode pass."""
-PAIR_NUMBERS = 1 << 26
-"""Most numbers multiplied at once; each window is repeated for the completion tokens it is scored for."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +63,23 @@ class Scorer:
             progress: Advanced by the tokens of each batch.
         """
         scores = self._empty(wanted, positions)
-        widest = max(layer.inputs + layer.outputs for layer in self.layers)
-        largest = max(layer.parameters for layer in self.layers)
         for batch in batches(windows, self.batch_tokens, self.model.device):
             with capture(self.layers) as tape:
                 logits, _ = run_network(self.model, batch.input_ids)
                 grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
-            pairs = [
-                (place, query, token)
-                for place, window in enumerate(batch.windows)
-                for query in wanted[window.document]
-                for token in range(self.directions.tokens[self.place[query]])
-            ]
-            step = max(1, PAIR_NUMBERS // max(batch.input_ids.shape[1] * widest, largest))
-            for some in (pairs[first : first + step] for first in range(0, len(pairs), step)):
-                at = torch.tensor([place for place, _, _ in some])
-                rows = torch.tensor([self._row(query, token) for _, query, token in some])
+            for query in sorted({query for window in batch.windows for query in wanted[window.document]}):
+                picked = [row for row, window in enumerate(batch.windows) if query in wanted[window.document]]
+                rows = self.directions.token_rows(self.place[query])
                 found = sum(
-                    self.directions.position_scores(name, rows, token_grad[at], activation[at])
+                    self.directions.position_scores(name, rows, token_grad[picked], activation[picked])
                     for name, (activation, token_grad) in grads.items()
                 )
                 assert isinstance(found, torch.Tensor)
-                for (place, query, token), values in zip(some, found.double().cpu().numpy(), strict=True):
-                    window = batch.windows[place]
-                    scores[query, window.document][token, window.first : window.first + len(window)] += values[
-                        : len(window)
-                    ]
+                values = found.double().cpu().numpy()
+                for place, row in enumerate(picked):
+                    window = batch.windows[row]
+                    target = scores[query, window.document]
+                    target[:, window.first : window.first + len(window)] += values[:, place, : len(window)]
             progress.advance(batch.tokens)
         for (query, document), values in scores.items():
             yield query, document, values
@@ -117,7 +106,7 @@ class Scorer:
         numbers = sum(layer.parameters for layer in self.layers)
         for group in _groups(moves, max(1, DIRECTION_NUMBERS // numbers), self.batch_tokens):
             batch = pad([window for window, _, _ in group], self.model.device)
-            chosen = [self._row(query, token) for _, query, token in group]
+            chosen = [self.directions.token_rows(self.place[query]).start + token for _, query, token in group]
             direction = {
                 layer.name: torch.cat([self.directions.of(layer.name, slice(row, row + 1)) for row in chosen])
                 for layer in self.layers
@@ -129,10 +118,6 @@ class Scorer:
             progress.advance(batch.tokens)
         for (query, document), found in scores.items():
             yield query, document, found
-
-    def _row(self, query: int, token: int) -> int:
-        """Row of a query's completion token among the directions."""
-        return self.directions.token_rows(self.place[query]).start + token
 
     def _empty(
         self, wanted: Mapping[int, Sequence[int]], positions: Mapping[int, int]
