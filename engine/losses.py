@@ -11,8 +11,8 @@ from engine.settings import UNITS
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     """``log p(target_t | before)`` in nats, ``[b, t]``, from logits ``[b, t, v]``."""
-    chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
-    return chosen - torch.logsumexp(logits, dim=-1)
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    return -losses.view(targets.shape)  # one fused pass over the logits each way, not four
 
 
 def token_measurements(logits: Tensor, targets: Tensor, measurement: str) -> Tensor:
