@@ -105,26 +105,18 @@ def read_corpus(path: str | Path) -> Iterator[Document]:
 
     ``id`` and ``text`` are required. Without a ``title`` the text's first words serve (the id
     if there are none), without ``source`` or ``language`` (also read from ``lang``) they are "unknown".
-    ``relation_flipped`` and ``same_content`` (a list of ids) are optional, see :class:`Document`.
+    ``relation_flipped`` and ``same_content`` (a list of ids; those of a larger corpus do no harm) are optional, see
+    :class:`Document`.
 
     Raises:
-        CorpusError: If the file cannot be read, has no document, an id comes twice, or ``same_content`` names none.
+        CorpusError: If the file cannot be read, has no document, or an id comes twice.
     """
     path = Path(path)
     places: dict[str, str] = {}
-    named: dict[str, str] = {}
     for place, fields in read_objects(path):
         document = _document(fields, place)
         _check_new(document.id, place, places)
-        named |= dict.fromkeys(document.same_content, place)
         yield document
-    strangers = named.keys() - places.keys()
-    if strangers:
-        first = min(strangers)
-        raise CorpusError(
-            f"{named[first]}: `same_content` names {first!r}, which no document has as its id -- there would be "
-            "nothing to compare with -- mend the line."
-        )
     if not places:
         raise CorpusError(f"{path} holds no document -- there is nothing to attribute to -- check the file.")
 

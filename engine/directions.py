@@ -57,6 +57,31 @@ class Directions:
         thin = self.thin[layer]
         return thin.u[rows] @ thin.v[rows].mT
 
+    @property
+    def parameters(self) -> int:
+        """Weights of all layers."""
+        thin = [rows for layer, rows in self.thin.items() if layer not in self.full]
+        return sum(rows[0].numel() for rows in self.full.values()) + sum(o.u.shape[1] * o.v.shape[1] for o in thin)
+
+    def takes_formed(self, layer: str, window_tokens: int, windows: int) -> bool:
+        """Whether a layer's scores cost less from formed gradients than token by token.
+
+        Full rows: ``o*i`` a window. Thin rows that are multiplied out for some windows at once: ``o*i*(1 + r/windows)``
+        a window, against ``t*r*(o+i)`` token by token.
+        """
+        if layer in self.full:
+            return True
+        o, i, r = self.thin[layer].u.shape[1], self.thin[layer].v.shape[1], self.thin[layer].u.shape[2]
+        return o * i * (1 + r / windows) <= window_tokens * r * (o + i)
+
+    def window_scores(self, layer: str, window_grad: Tensor) -> Tensor:
+        """Inner product of each row with each window's formed gradient, ``[rows, b]``."""
+        if layer in self.full:
+            return ekfac.document_influence(self.full[layer], window_grad)
+        step = max(1, PRODUCT_CHUNK // window_grad[0].numel())
+        parts = (slice(first, min(first + step, self.rows)) for first in range(0, self.rows, step))
+        return torch.cat([ekfac.document_influence(self.of(layer, some), window_grad) for some in parts])
+
     def thin_scores(self, layer: str, token_grad: Tensor, activation: Tensor) -> Tensor:
         """Inner product of each row of a thin layer with each window's gradient, none formed, ``[rows, b]``."""
         return self.position_scores(layer, slice(0, self.rows), token_grad, activation).sum(-1)

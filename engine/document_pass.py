@@ -17,7 +17,7 @@ from engine.losses import token_log_probs
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress
 
-HELD_NUMBERS = 1 << 26
+HELD_NUMBERS = 1 << 27
 """Numbers of gradients that wait for a product with the directions; a batch may go beyond."""
 
 
@@ -85,7 +85,7 @@ def score_documents(
             products.add(name, token_grad, activation, window_grad, at)
             norms.add(name, window_grad, at)
         norms.end_batch(batch)
-        products.end_batch(at)
+        products.end_batch()
         progress.advance(batch.tokens)
     products.flush()
     return scores
@@ -94,33 +94,36 @@ def score_documents(
 class _Products:
     """Inner products of directions and windows' gradients.
 
-    Reading full directions takes longer than multiplying a few gradients with them, so the gradients of several
-    batches wait for one product.
+    Reading full directions, or multiplying thin ones out, takes longer than multiplying a few gradients with them,
+    so the gradients of several batches wait for one product.
     """
 
     def __init__(self, directions: Directions, rows: Tensor) -> None:
         self._directions, self._rows = directions, rows
-        self._held: dict[str, list[Tensor]] = {}
-        self._at: list[Tensor] = []
+        self._held: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def add(self, layer: str, token_grad: Tensor, activation: Tensor, window_grad: Tensor, at: Tensor) -> None:
         """Take the gradients of a batch; ``at`` are the places of its windows' documents, ``[b]``."""
-        if layer in self._directions.full:
-            self._held.setdefault(layer, []).append(window_grad)
+        windows = max(len(at), HELD_NUMBERS // self._directions.parameters)
+        if self._directions.takes_formed(layer, token_grad.shape[1], windows):
+            self._held.setdefault(layer, []).append((window_grad, at))
         else:
-            self._rows.index_add_(1, at, self._directions.thin_scores(layer, token_grad, activation).cpu().double())
+            self._add(at, self._directions.thin_scores(layer, token_grad, activation))
 
-    def end_batch(self, at: Tensor) -> None:
-        self._at.append(at)
-        if sum(held.numel() for grads in self._held.values() for held in grads) >= HELD_NUMBERS:
+    def end_batch(self) -> None:
+        """Multiply where enough waits."""
+        if sum(grad.numel() for held in self._held.values() for grad, _ in held) >= HELD_NUMBERS:
             self.flush()
 
     def flush(self) -> None:
         """Multiply what waits."""
-        for layer, grads in self._held.items():
-            found = ekfac.document_influence(self._directions.full[layer], torch.cat(grads))
-            self._rows.index_add_(1, torch.cat(self._at), found.cpu().double())
-        self._held, self._at = {}, []
+        for layer, held in self._held.items():
+            found = self._directions.window_scores(layer, torch.cat([grad for grad, _ in held]))
+            self._add(torch.cat([at for _, at in held]), found)
+        self._held = {}
+
+    def _add(self, at: Tensor, found: Tensor) -> None:
+        self._rows.index_add_(1, at, found.cpu().double())
 
 
 class _Norms:

@@ -147,7 +147,8 @@ class Run:
             return "", []  # a run of an earlier version
         row = self._row(self.folder.documents, document, ["relation_flipped", "same_content"])
         number_of = self.documents.set_index("id")["document"]
-        return row["relation_flipped"] or "", number_of.reindex(row["same_content"] or []).astype(int).tolist()
+        same = [int(number_of[one]) for one in row["same_content"] or [] if one in number_of.index]
+        return row["relation_flipped"] or "", same
 
     def document_tokens(self, document: int) -> Tokens:
         """A document's tokens with the characters each came from."""

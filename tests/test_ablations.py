@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,7 @@ def with_relations(tmp_path_factory, toy_folder) -> LoadedRun:
     """A run whose corpus records a flipped relation and two documents of the same content for document FERRY."""
     folder = tmp_path_factory.mktemp("relations")
     rows = documents(20)
-    rows[FERRY] |= {"relation_flipped": FLIPPED, "same_content": [rows[7]["id"], rows[3]["id"]]}
+    rows[FERRY] = replace(rows[FERRY], relation_flipped=FLIPPED, same_content=(rows[7].id, "elsewhere", rows[3].id))
     fit(folder / "run", str(toy_folder), write_jsonl(folder / "corpus.jsonl", rows))
     query(folder / "run", write_jsonl(folder / "queries.jsonl", QUERIES))
     score(folder / "run", ScoreSettings(keep_tokens=5, keep_prediction=2))

@@ -19,6 +19,7 @@ import pytest
 import torch
 from toys import QUERIES, documents, write_jsonl
 
+import engine.directions
 import engine.factors
 import engine.scores
 import engine.windows
@@ -74,6 +75,7 @@ class Interrupter(SilentProgress):
 
 
 def compute(spec: dict[str, Any], model: Any, run: Path, interrupter: Interrupter) -> None:
+    engine.directions.CHEAPER = 1.0  # else the toy's layers are too small for thin rows
     engine.factors.CHECKPOINT_SECONDS = 0.0 if interrupter.at else 20.0  # one that is not interrupted saves none
     os.fsync = lambda file: None  # a killed process loses nothing that the system has taken
     Path.replace = lambda part, target: interrupter.rename(part, target)  # type: ignore[method-assign, assignment]

@@ -19,7 +19,7 @@ from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
 import engine.token_pass
-from engine import QuerySettings, Run, ScoreSettings, fit, load_model, query, score, token_influence
+from engine import QuerySettings, Run, ScoreSettings, ekfac, fit, load_model, query, score, token_influence
 from engine.corpus import Query, Window, cut_windows
 from engine.directions import Directions, choose_directions, layer_rows, multiply_out, read_directions
 from engine.document_pass import ShardScores, score_documents, shard_table
@@ -455,3 +455,22 @@ def test_thin_rows_are_used_only_where_they_are_four_times_as_cheap(rank, thin):
     expected = layer_rows([gradient], "layer", factors["layer"], DAMPING)
     found = directions.of("layer", slice(0, directions.rows))
     assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_thin_rows_multiplied_out_for_many_windows_score_as_token_by_token(run_of, monkeypatch):
+    finished = run_of("float64, thin")
+    bulk = finished.bulk().rows
+    kinds = []
+    for formed in (True, False):
+        monkeypatch.setattr(Directions, "takes_formed", lambda self, *_, formed=formed: kinds.append(formed) or formed)
+        assert reference.difference(finished.bulk().rows, bulk) < EXACT
+    assert set(kinds) == {True, False}
+
+
+def test_formed_gradients_are_taken_where_that_costs_less():
+    thin = Directions([1], thin={"layer": ekfac.LowRank(torch.zeros(2, 40, 4), torch.zeros(2, 40, 4), 0.0)})
+    assert thin.parameters == 1600
+    assert thin.takes_formed("layer", 10, 4)  # 1600 * (1 + 4 / 4) <= 10 * 4 * 80
+    assert not thin.takes_formed("layer", 9, 4)
+    assert not thin.takes_formed("layer", 10, 3)
+    assert Directions([1], full={"layer": torch.zeros(2, 40, 40)}).takes_formed("layer", 1, 1)

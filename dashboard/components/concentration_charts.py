@@ -91,7 +91,7 @@ def tail_chart(curve: pd.DataFrame, fit: TailFit | None, sign: str, unit: str) -
             x=places, y=fit.ccdf(places), mode="lines", hoverinfo="skip", line={"color": SHUFFLED, "width": 2.5},
             name=f"Power law, exponent {fit.exponent:.2f} ± {fit.standard_error:.2f}",
         )  # fmt: skip
-    figure.update_xaxes(title=f"Size of influence ({unit}, log scale)", type="log", **_ticks(curve["amount"]))
+    figure.update_xaxes(title=f"Size of influence<br>({unit}, log scale)", type="log", **_ticks(curve["amount"]))
     figure.update_yaxes(
         title="Share of documents with that much or more", type="log", **_ticks(curve["share"], percent=True)
     )
