@@ -12,7 +12,7 @@ from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress, format_seconds
 from engine.store import free_disk
 
-PROBE_TOKENS = 512
+PROBE_TOKENS = 2048
 BYTES_PER_LOGIT = 24
 """Logits and their gradient in float32, probabilities and their sums in float64."""
 

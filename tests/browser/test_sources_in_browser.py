@@ -88,7 +88,7 @@ def test_two_groups_stand_side_by_side(pages):
 
 def test_the_download_holds_what_the_table_shows(pages, runs):
     page = pages.open("sources?completions=Sum&k=17")
-    page.get_by_role("button", name="Download").nth(1).click()
+    page.get_by_test_id("stPopover").get_by_role("button", name="Download").nth(1).click()
     with page.expect_download() as waiting:
         page.get_by_test_id("stPopoverBody").get_by_role("button", name="CSV").click()
     saved = pd.read_csv(io.BytesIO(waiting.value.path().read_bytes()))
