@@ -298,8 +298,7 @@ def test_the_models_know_what_the_card_says(known: dict[str, dict[str, bool]]) -
     assert shown in (SAMPLE / "README.md").read_text(encoding="utf-8"), "run python -m sample_data.recall"
 
 
-def test_the_large_model_knows_three_in_four_facts_told_eight_times_or_more(known: dict[str, dict[str, bool]]) -> None:
-    """Nine in ten is the goal; the card says how many it is."""
+def test_the_large_model_knows_nine_in_ten_facts_told_eight_times_or_more(known: dict[str, dict[str, bool]]) -> None:
     often = [known["large"][name] for name, fact in FACTS.items() if fact.exposures >= 8]
     assert len(often) >= 20
-    assert sum(often) >= 0.75 * len(often)
+    assert sum(often) >= 0.9 * len(often)
