@@ -63,11 +63,13 @@ def _other_run(labels: list[str], label: str) -> str:
     wanted = url.get("other_run")
     if wanted and wanted not in labels:
         st.warning("The link names a run that is not here. The run in use is shown instead.")
-    st.session_state["_other_run"] = wanted if wanted in labels else label
+    current = wanted if wanted in labels else label
+    st.session_state["_other_run"] = current
 
     def chosen() -> None:
-        url.put("other_run", st.session_state["_other_run"])
-        url.put("other_query")
+        if st.session_state["_other_run"] != current:  # see url.py
+            url.put("other_run", st.session_state["_other_run"])
+            url.put("other_query")
 
     return st.selectbox("Run on the right", labels, key="_other_run", on_change=chosen, label_visibility="collapsed")
 

@@ -28,7 +28,7 @@ def pick_table(shown: pd.DataFrame, numbers: Mapping[str, Any], name: str) -> No
 
     def clicked() -> None:
         chosen = st.session_state[key]["selection"]["rows"]
-        if chosen and chosen[0] < len(ids):
+        if chosen and chosen[0] < len(ids) and ids[chosen[0]] != picked:  # see url.py
             url.put("document", ids[chosen[0]])
 
     words = st.column_config.TextColumn

@@ -35,7 +35,7 @@ def document_table(
 
     def clicked() -> None:
         rows = st.session_state[key]["selection"]["rows"]
-        if rows and rows[0] < len(ids):
+        if rows and rows[0] < len(ids) and rows[0] != row:  # see url.py
             on_open(ids[rows[0]])
 
     st.dataframe(

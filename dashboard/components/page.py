@@ -38,11 +38,13 @@ def choose_completion(
     wanted = url.get(name)
     if wanted and wanted not in {completion.id for completion in completions}:
         st.warning("The link names a completion that this run does not have. Another one is shown.")
-    st.session_state[widget] = by_id.get(wanted) or by_id.get(st.session_state.get(last, "")) or next(iter(by_label))
+    current = by_id.get(wanted) or by_id.get(st.session_state.get(last, "")) or next(iter(by_label))
+    st.session_state[widget] = current
 
     def chosen() -> None:
-        data.forget_choices(name)
-        url.put(name, by_label[st.session_state[widget]].id)
+        if st.session_state[widget] != current:  # see url.py
+            data.forget_choices(name)
+            url.put(name, by_label[st.session_state[widget]].id)
 
     found = by_label[st.selectbox(label, list(by_label), key=widget, on_change=chosen, filter_mode="contains")]
     st.session_state[last] = found.id

@@ -58,7 +58,7 @@ def multiplier_table(
 
     def clicked() -> None:
         chosen = st.session_state[key]["selection"]["rows"]
-        if chosen and chosen[0] < len(order):
+        if chosen and chosen[0] < len(order) and order[chosen[0]] != focus:  # see url.py
             on_choose(order[chosen[0]])
 
     st.dataframe(

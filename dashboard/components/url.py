@@ -1,6 +1,10 @@
 """What the address holds that no widget can be bound to: ids of things, and picked tokens.
 
 The address is the state: callbacks write to it, pages read from it, a bad value falls back.
+
+A callback acts only where its widget's value differs from the one it was drawn with. When a reader chooses twice
+in a row, the page may be drawn anew before it came to a widget; the browser, which still holds that widget, then sends
+the value it was drawn with, and Streamlit calls that a change.
 """
 
 import streamlit as st

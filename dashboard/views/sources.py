@@ -143,7 +143,8 @@ def _focus(names: dict[str, str], notable: str | None, word: str) -> str:
     key = f"focus_{hash((focus, *names))}"  # a new choice is a new widget: an answer to the old one changes nothing
 
     def chosen() -> None:
-        url.put("focus", st.session_state[key])
+        if st.session_state[key] != focus:  # see url.py
+            url.put("focus", st.session_state[key])
 
     st.selectbox(
         f"{word} in focus",

@@ -75,13 +75,15 @@ def _choose_document(ranking: pd.DataFrame) -> pd.Series:
     offered = pd.concat([ranking.head(RAISED), ranking.tail(LOWERED), named]).drop_duplicates("document")
     offered = offered.sort_values("rank")
     ids = dict(zip(_options(offered), offered["id"], strict=True))
-    current = (named if len(named) else ranking)["id"].iloc[0]
-    st.session_state["_document"] = next(label for label, one in ids.items() if one == current)
+    opened = (named if len(named) else ranking)["id"].iloc[0]
+    current = next(label for label, one in ids.items() if one == opened)
+    st.session_state["_document"] = current
 
     def chosen() -> None:
-        url.put("document", ids[st.session_state["_document"]])
-        for name in ("word", "edit", "other"):
-            url.put(name)
+        if st.session_state["_document"] != current:  # see url.py
+            url.put("document", ids[st.session_state["_document"]])
+            for name in ("word", "edit", "other"):
+                url.put(name)
 
     label = st.selectbox(
         "Document", list(ids), key="_document", on_change=chosen, filter_mode="contains",

@@ -1,19 +1,14 @@
 """The compare page as a reader uses it: choices, points, rows, address, download, narrow and dark."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import click_row, parameters, tables
 from playwright.sync_api import Page, expect
 
-ROW_PX, HEADER_PX = 35, 36
 ANSWER = re.compile(r"The two rankings share \d+ of the ten strongest documents")
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def chart(page: Page, key: str):
@@ -76,7 +71,7 @@ def test_clicking_a_point_shows_its_document_and_leads_to_it(pages):
 
 def test_clicking_a_row_shows_its_document(pages):
     page = pages.open("compare?run=Small")
-    page.get_by_test_id("stDataFrameResizable").first.click(position={"x": 12, "y": HEADER_PX + ROW_PX + 16})
+    click_row(tables(page).first, 1)
     expect(page.locator(".st-key-picked_document")).to_contain_text("Left: rank 2")
 
 

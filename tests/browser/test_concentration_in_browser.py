@@ -2,11 +2,12 @@
 
 import io
 from pathlib import Path
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from urllib.parse import quote_plus
 
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import parameters
 from playwright.sync_api import Page, expect
 
 from engine.analysis.concentration import concentration_of
@@ -19,10 +20,6 @@ NARROW = {"width": 390, "height": 844}
 
 def part(name: str) -> str:
     return f"concentration?part={quote_plus(name)}"
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def downloaded(page: Page) -> pd.DataFrame:

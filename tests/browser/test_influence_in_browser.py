@@ -2,19 +2,15 @@
 
 import re
 import time
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import click_row, parameters, tables
 from playwright.sync_api import Locator, Page, expect
 from tiny_run import PAYLOADS, hostile_documents
 
-ROW_PX, HEADER_PX = 35, 36
 LONG_S = 15.0  # 4 s on two idle cores; without blocks that draw only when seen it is twice that
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def strip(page: Page, mode: str = "values") -> Locator:
@@ -33,10 +29,6 @@ def answer(page: Page) -> str:
     return page.get_by_text("raised it most, by").inner_text()
 
 
-def click_row(page: Page, row: int) -> None:
-    page.get_by_test_id("stDataFrameResizable").first.click(position={"x": 12, "y": HEADER_PX + ROW_PX * row + 16})
-
-
 def test_a_completion_is_chosen_by_its_title(pages):
     page = pages.open()
     before = answer(page)
@@ -52,7 +44,7 @@ def test_clicking_a_row_opens_its_document(pages):
     page = pages.open()
     expect(page.locator("h3").first).to_be_visible()
     before = page.locator("h3").first.inner_text()
-    click_row(page, 2)
+    click_row(tables(page).first, 2)
     expect(page.locator("h3").first).not_to_have_text(before)
     opened = page.locator("h3").first.inner_text()
     assert parameters(page)["document"]
@@ -87,7 +79,7 @@ def test_the_address_restores_the_page_after_a_reload(pages):
     page.get_by_role("radio", name="By prediction").click()
     strip(page, "choices").locator("[role=option]").nth(1).click()
     expect(page.get_by_text("Ranked for 1 chosen token")).to_be_visible()
-    click_row(page, 1)
+    click_row(tables(page).first, 1)
     expect(page).to_have_url(re.compile("document="))
     pages.settled()
     opened, address = page.locator("h3").first.inner_text(), page.url

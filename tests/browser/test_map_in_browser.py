@@ -1,12 +1,12 @@
 """The map page as a reader uses it: the lasso, its table, the address, the download, narrow and dark."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import parameters
 from playwright.sync_api import Page, expect
 
 from engine.document_map import DocumentMap, MapSettings, write_map
@@ -23,10 +23,6 @@ def mapped(runs):
     places = np.array([[n, np.sin(n)] for n in range(count)], dtype=np.float32)
     write_map(run.folder, DocumentMap(np.arange(count), places, MapSettings(), count, 1.0))
     return count
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def corner(page: Page, x: float, y: float) -> tuple[float, float]:

@@ -1,31 +1,17 @@
 """The sources page as a reader uses it: choose a group, choose a source, go to a document, take the numbers away."""
 
 import io
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from looking import click_row, parameters, tables
+from playwright.sync_api import Page, expect
 
 from engine.analysis.sources import multipliers, queries_by_kind, rank_by_mean
 from engine.run import Run
 
-ROW_PX, HEADER_PX = 35, 36
 NARROW = {"width": 390, "height": 844}
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
-
-
-def tables(page: Page) -> Locator:
-    return page.get_by_test_id("stDataFrameResizable")
-
-
-def click_row(table: Locator, row: int) -> None:
-    table.scroll_into_view_if_needed()
-    table.click(position={"x": 12, "y": HEADER_PX + ROW_PX * row + 16})
 
 
 def answer(page: Page) -> str:

@@ -4,11 +4,11 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import parameters
 from playwright.sync_api import Locator, Page, expect
 
 from engine.worker_process import stop_worker
@@ -35,10 +35,6 @@ def opened(pages, more: str = "") -> Page:
 
 def strips(page: Page) -> Locator:
     return page.locator(".whence.linked")
-
-
-def parameters(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def long_token(strip: Locator) -> Locator:

@@ -1,0 +1,32 @@
+"""What the browser tests share: what the address says, and a click on a row of a table."""
+
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Locator, Page, expect
+
+ROW_PX, HEADER_PX = 35, 36
+STILL_MS, LOOKS = 200, 50
+
+
+def parameters(page: Page) -> dict[str, str]:
+    """What the address says after its question mark."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def tables(page: Page) -> Locator:
+    """The tables of the page."""
+    return page.get_by_test_id("stDataFrameResizable")
+
+
+def click_row(table: Locator, row: int) -> None:
+    """Click the box at a row's left once the table is drawn and does not move any more."""
+    expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
+    table.scroll_into_view_if_needed()
+    before = None
+    for _ in range(LOOKS):
+        place = table.bounding_box()
+        if place == before:
+            break
+        before = place
+        table.page.wait_for_timeout(STILL_MS)
+    table.click(position={"x": 12, "y": HEADER_PX + ROW_PX * row + 16})
