@@ -1,4 +1,4 @@
-"""Fixtures: toy models with a tokenizer of their own, and a run of the embedded sample."""
+"""Fixtures: toy models with a tokenizer of their own, a run of the embedded sample, and pages without a browser."""
 
 import os
 from dataclasses import replace
@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from engine.model import LanguageModel, prepare
 from engine.pipeline import compute, read_config
 from engine.progress import SilentProgress
+from engine.store import repository_folder
 
 torch.set_num_threads(1)  # toy models gain nothing from more; on a busy machine they are ten times as slow
 
@@ -73,3 +74,29 @@ def sample_run(tmp_path_factory) -> Path:
     compute(replace(read_config("sample"), run=str(folder)), SilentProgress())
     torch.set_num_threads(1)
     return folder
+
+
+@pytest.fixture
+def no_worker(monkeypatch):
+    """Pages ask for jobs; nobody does them."""
+    monkeypatch.setattr("dashboard.data.ensure_worker", lambda home: None)
+
+
+@pytest.fixture
+def open_page(monkeypatch, no_worker):
+    """Opens a page on the runs of a folder, with an address, as a Streamlit AppTest."""
+    from streamlit.testing.v1 import AppTest
+
+    def opened(runs: Path, page: str = "influence", **address: str | list[str]) -> AppTest:
+        monkeypatch.setenv("WHENCE_RUNS", str(runs))
+        monkeypatch.delenv("WHENCE_RUN", raising=False)
+        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=60.0)
+        if page != "home":
+            app.run().switch_page(f"views/{page}.py")
+        for name, value in address.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception, app.exception
+        return app
+
+    return opened

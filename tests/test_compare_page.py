@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from page_words import words
 from streamlit.testing.v1 import AppTest
 from tiny_run import hostile_documents, plain_documents, plain_queries, scored, write_tiny_run
 
-from dashboard import data
 from dashboard.components import map_chart, text
 from engine.ablation_file import write_ablation
 from engine.analysis.comparison import agreement, pair_documents, top_overlap
@@ -22,10 +22,8 @@ from engine.analysis.ranking import rank_documents
 from engine.document_map import DocumentMap, MapSettings, write_map
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.store import repository_folder
 from engine.variants import VariantSettings
 
-TIMEOUT_S = 60.0
 DOCUMENTS = plain_documents(30) + hostile_documents()
 
 
@@ -57,39 +55,12 @@ def set_damping(path: Path, factor: float) -> None:
     os.utime(file, (before.st_atime, before.st_mtime))
 
 
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch):
-    """Pages ask for jobs; nobody does them here."""
-    monkeypatch.setattr(data, "ensure_worker", lambda home: None)
-
-
-@pytest.fixture
-def open_page(monkeypatch):
-    def opened(runs: Path, page: str = "compare", **address: str) -> AppTest:
-        monkeypatch.setenv("WHENCE_RUNS", str(runs))
-        monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
-        app.run().switch_page(f"views/{page}.py")
-        for name, value in address.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return opened
-
-
-def words(app: AppTest) -> str:
-    kinds = ("title", "subheader", "markdown", "caption", "info")
-    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
-
-
 def selected(app: AppTest, label: str) -> str:
     return next(box.value for box in app.selectbox if box.label == label)
 
 
 def test_compare_answers_with_the_engines_numbers(open_page, runs):
-    app = open_page(runs, query="q/1", other_query="q/2")
+    app = open_page(runs, "compare", query="q/1", other_query="q/2")
     run = Run(runs / "small_run")
     table = pair_documents(run, 0, run, 1).table
     first = top_overlap(table["rank"].to_numpy(), table["other_rank"].to_numpy()).iloc[0]
@@ -105,7 +76,7 @@ def test_compare_answers_with_the_engines_numbers(open_page, runs):
 def test_word_order_is_computed_for_both_and_then_shown_on_one_scale(open_page, runs, tmp_path):
     runs = shutil.copytree(runs, tmp_path / "runs")
     run = Run(runs / "small_run")
-    app = open_page(runs, query="q/1", other_query="q/2")
+    app = open_page(runs, "compare", query="q/1", other_query="q/2")
     app.button(key="compute_word_orders").click().run()
     asked = [(job.kind, job.arguments["query"]) for job in JobTable(runs).recent()]
     assert sorted(asked) == [("ablate", 0), ("ablate", 1)]
@@ -114,7 +85,7 @@ def test_word_order_is_computed_for_both_and_then_shown_on_one_scale(open_page, 
         totals = {"original": 20.0, "words_reversed": 20.0 * share}
         settings = VariantSettings()
         write_ablation(run.folder, scored(run, query, document, settings, totals), settings)
-    app = open_page(runs, query="q/1", other_query="q/2")
+    app = open_page(runs, "compare", query="q/1", other_query="q/2")
     assert "Share that hypothetical variants leave" in words(app)
     charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
     (bars,) = [chart for chart in charts if "left" in chart["layout"]["xaxis"]["title"]["text"].split()]
@@ -130,13 +101,13 @@ def values(column: list[float] | dict[str, str]) -> list[float]:
 
 
 def test_the_next_completion_stands_on_the_right_until_one_is_chosen(open_page, runs):
-    app = open_page(runs)
+    app = open_page(runs, "compare")
     assert selected(app, "Left completion") == "What comes after once?"
     assert selected(app, "Right completion") == "How much is two plus two?"
 
 
 def test_another_run_is_compared_on_the_same_completion_and_what_differs_is_named(open_page, runs):
-    app = open_page(runs, query="q/2", other_run="Other run")
+    app = open_page(runs, "compare", query="q/2", other_run="Other run")
     assert selected(app, "Right completion") == "How much is two plus two?"
     assert "The two runs differ in: damping factor" in [expander.label for expander in app.expander]
     assert app.table[0].value.loc["Damping factor"].tolist() == ["0\\.1", "0\\.01"]
@@ -146,11 +117,11 @@ def test_another_run_is_compared_on_the_same_completion_and_what_differs_is_name
 
 
 def test_the_same_on_both_sides_says_so(open_page, runs):
-    assert "Both sides are the same completion of the same run." in words(open_page(runs, other_query="q/1"))
+    assert "Both sides are the same completion of the same run." in words(open_page(runs, "compare", other_query="q/1"))
 
 
 def test_swapping_exchanges_runs_and_completions(open_page, runs):
-    app = open_page(runs, query="q/1", other_query="q/3", other_run="Other run")
+    app = open_page(runs, "compare", query="q/1", other_query="q/3", other_run="Other run")
     before = app.dataframe[0].value.set_index("id")
     next(button for button in app.button if button.label == "Swap left and right").click().run()
     assert not app.exception
@@ -163,19 +134,19 @@ def test_swapping_exchanges_runs_and_completions(open_page, runs):
 
 @pytest.mark.parametrize(("order", "column"), [("Right first", "other_rank"), ("Left first", "rank")])
 def test_the_address_sets_order_and_axes(open_page, runs, order, column):
-    app = open_page(runs, order=order, axes="Rank")
+    app = open_page(runs, "compare", order=order, axes="Rank")
     assert app.dataframe[0].value[column].tolist() == list(range(1, 35))
     assert {control.label: control.value for control in app.get("button_group")}["Axes"] == "Rank"
 
 
 def test_the_most_different_documents_come_first_when_asked_for(open_page, runs):
-    shown = open_page(runs, order="Most different first").dataframe[0].value
+    shown = open_page(runs, "compare", order="Most different first").dataframe[0].value
     apart = (shown["rank"] - shown["other_rank"]).abs().tolist()
     assert apart == sorted(apart, reverse=True)
 
 
 def test_a_document_of_the_address_is_shown_with_both_ranks(open_page, runs):
-    app = open_page(runs, document="plain-3")
+    app = open_page(runs, "compare", document="plain-3")
     row = app.dataframe[0].value.set_index("id").loc["plain-3"]
     assert f"Left: rank {row['rank']}, **{text.number(row['influence'])}** nats per unit of weight" in words(app)
     assert f"Right: rank {row['other_rank']}" in words(app)
@@ -185,14 +156,14 @@ def test_runs_without_common_documents_say_so_and_what_to_do(open_page, runs, tm
     for name, documents in (("one", DOCUMENTS), ("two", [d | {"id": d["id"] + "x"} for d in DOCUMENTS])):
         write_tiny_run(tmp_path / name, documents, plain_queries())
         time.sleep(0.02)
-    assert "no scored document in common" in words(open_page(tmp_path, other_run="One"))
+    assert "no scored document in common" in words(open_page(tmp_path, "compare", other_run="One"))
 
 
 def test_changed_and_missing_documents_are_counted(open_page, tmp_path):
     write_tiny_run(tmp_path / "one", [DOCUMENTS[0] | {"text": "Other words."}, *DOCUMENTS[1:20]], plain_queries())
     time.sleep(0.02)
     write_tiny_run(tmp_path / "two", DOCUMENTS, plain_queries())
-    shown = words(open_page(tmp_path, other_run="One"))
+    shown = words(open_page(tmp_path, "compare", other_run="One"))
     assert "19 documents are matched by id and text, of 34 scored on the left and 20 on the right." in shown
     assert "1 with the same id but another text are left out." in shown
 

@@ -4,8 +4,7 @@ import re
 
 import pandas as pd
 import pytest
-import test_dashboard
-from test_dashboard import words
+from page_words import words
 from tiny_run import PAYLOADS, long_document, plain_documents, plain_queries, write_tiny_run
 
 from dashboard.analyses import concentration as analyses
@@ -17,7 +16,6 @@ from engine.analysis.rare_tokens import token_concentration
 from engine.analysis.tails import fit_tail
 from engine.run import Run
 
-open_page, _no_worker = test_dashboard.open_page, test_dashboard._no_worker
 RARE, INSIDE = "Rare and frequent tokens", "Inside documents"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from page_words import words
 from streamlit.testing.v1 import AppTest
 from tiny_run import PAYLOADS, hostile_documents, plain_documents, plain_queries, write_tiny_run
 
@@ -19,8 +20,6 @@ from engine.jobs import JobTable
 from engine.run import Run
 from engine.store import repository_folder
 
-TIMEOUT_S = 60.0
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -29,35 +28,6 @@ def tiny(tmp_path_factory):
     documents = plain_documents(12) + hostile_documents()
     write_tiny_run(folder / "small_run", documents, plain_queries(), without_tokens=[11])
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch):
-    """Pages ask for jobs; nobody does them here."""
-    monkeypatch.setattr(data, "ensure_worker", lambda home: None)
-
-
-@pytest.fixture
-def open_page(monkeypatch):
-    def opened(runs: Path, page: str = "influence", **address: str) -> AppTest:
-        monkeypatch.setenv("WHENCE_RUNS", str(runs))
-        monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
-        if page != "home":
-            app.run().switch_page(f"views/{page}.py")
-        for name, value in address.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return opened
-
-
-def words(app: AppTest) -> str:
-    return "\n".join(
-        str(element.value) for kind in ("title", "markdown", "caption", "info") for element in app.get(kind)
-    )
 
 
 def table(app: AppTest) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_words import words
 from tiny_run import PAYLOADS, hostile_documents, plain_documents, plain_queries, write_tiny_run
 
 from dashboard import data
@@ -15,9 +15,8 @@ from dashboard.analyses import sources as analyses
 from dashboard.components import source_charts
 from dashboard.components.source_tables import between
 from engine.run import Run
-from engine.store import repository_folder, write_table
+from engine.store import write_table
 
-TIMEOUT_S = 60.0
 SOURCES = ("Books", "Web", "Forum", "News")
 
 
@@ -54,24 +53,8 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def open_page(monkeypatch):
-    def opened(runs: Path, **address: str | list[str]) -> AppTest:
-        monkeypatch.setenv("WHENCE_RUNS", str(runs))
-        monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
-        app.run().switch_page("views/sources.py")
-        for name, value in address.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return opened
-
-
-def words(app: AppTest) -> str:
-    kinds = ("title", "markdown", "caption", "info", "warning", "error")
-    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+def opened(open_page, runs):
+    return lambda **address: open_page(runs, "sources", **address)
 
 
 def multipliers(runs: Path, *groups: tuple[str, tuple[int, ...]], by: str = "source", weight: str = "documents"):
@@ -82,8 +65,8 @@ MARKUP = ("<img", "<script", "<b>", r"\]\(javascript", r"\*\*bold", r"\$x", ":ma
 STORY, SUM = ("Story", tuple(range(6))), ("Sum", tuple(range(6, 10)))
 
 
-def test_the_answer_names_what_stands_out_with_its_interval(open_page, runs):
-    app = open_page(runs)
+def test_the_answer_names_what_stands_out_with_its_interval(opened, runs):
+    app = opened()
     row = analyses.stands_out(multipliers(runs, STORY), 20)
     assert row["group"] == "Books"
     assert (
@@ -96,8 +79,8 @@ def test_the_answer_names_what_stands_out_with_its_interval(open_page, runs):
     assert f"Among the 20 documents that lowered each Story completion most, {said}" in words(app)
 
 
-def test_the_table_holds_both_ends_at_the_chosen_k(open_page, runs):
-    shown = open_page(runs, k="10").dataframe[0].value
+def test_the_table_holds_both_ends_at_the_chosen_k(opened, runs):
+    shown = opened(k="10").dataframe[0].value
     table = multipliers(runs, STORY)
     for place, end in enumerate(("raised", "lowered")):
         rows = table[(table["k"] == 10) & (table["end"] == end)].set_index("group").loc[shown.index]
@@ -109,8 +92,8 @@ def test_the_table_holds_both_ends_at_the_chosen_k(open_page, runs):
     assert shown["documents"].tolist() == [20] * 4
 
 
-def test_tokens_and_languages_are_counted_as_asked(open_page, runs):
-    app = open_page(runs, grouping="Language", counted="Tokens", completions="All completions", k="20")
+def test_tokens_and_languages_are_counted_as_asked(opened, runs):
+    app = opened(grouping="Language", counted="Tokens", completions="All completions", k="20")
     shown = app.dataframe[0].value
     table = multipliers(runs, ("All completions", tuple(range(10))), by="language", weight="tokens")
     rows = table[(table["k"] == 20) & (table["end"] == "raised")].set_index("group").loc[shown.index]
@@ -119,16 +102,16 @@ def test_tokens_and_languages_are_counted_as_asked(open_page, runs):
     assert "Of the tokens of the 20 documents that raised each completion most" in words(app)
 
 
-def test_the_signed_mass_is_told_for_the_source_in_focus(open_page, runs):
-    app = open_page(runs, focus="Web")
+def test_the_signed_mass_is_told_for_the_source_in_focus(opened, runs):
+    app = opened(focus="Web")
     table = analyses.source_mass(Run(runs / "planted"), STORY[1], "source").set_index(["mass", "group"])
     assert f"Web makes up 25% of the documents and holds **{table.at[('positive', 'Web'), 'share']:.0%}**" in words(app)
     shown = app.dataframe[1].value
     assert shown.at["Web", "negative_influence"] == table.at[("negative", "Web"), "influence"]
 
 
-def test_two_groups_stand_side_by_side_with_their_difference(open_page, runs):
-    app = open_page(runs, beside="Sum")
+def test_two_groups_stand_side_by_side_with_their_difference(opened, runs):
+    app = opened(beside="Sum")
     table = multipliers(runs, STORY, SUM)
     row = analyses.differs_most(table, 20)
     assert row["group"] == "Books" and row["difference_high"] < 0
@@ -145,26 +128,26 @@ def test_two_groups_stand_side_by_side_with_their_difference(open_page, runs):
     assert {f"multipliers_{place}_{end}" for place in (0, 1) for end in ("raised", "lowered")} <= charts
 
 
-def test_groups_that_are_the_same_or_share_completions_say_so(open_page, runs):
-    assert "Both groups are the same completions" in words(open_page(runs, beside="Story"))
-    assert "6 of the completions are in both groups" in words(open_page(runs, beside="All completions"))
+def test_groups_that_are_the_same_or_share_completions_say_so(opened):
+    assert "Both groups are the same completions" in words(opened(beside="Story"))
+    assert "6 of the completions are in both groups" in words(opened(beside="All completions"))
 
 
-def test_single_completions_can_be_picked_for_either_group(open_page, runs):
-    assert "Pick the completions to look at" in words(open_page(runs, completions="Picked completions"))
-    app = open_page(runs, completions="Picked completions", completions_picked=["Story 2?"])
+def test_single_completions_can_be_picked_for_either_group(opened):
+    assert "Pick the completions to look at" in words(opened(completions="Picked completions"))
+    app = opened(completions="Picked completions", completions_picked=["Story 2?"])
     assert r"that raised “Story 2?” most" in words(app)
     assert "With one completion, intervals speak of documents only." in words(app)
-    app = open_page(
-        runs, completions="Picked completions", completions_picked=["Story 2?", "Sum 1?"],
+    app = opened(
+        completions="Picked completions", completions_picked=["Story 2?", "Sum 1?"],
         beside="Picked completions", beside_picked=["Story 1?", "Story 4?"],
     )  # fmt: skip
     assert "for Picked and" in words(app) or "Picked and Picked \\(2\\) differ in no source" in words(app)
     assert "Picked: 2 completions; Picked \\(2\\): 2 completions." in words(app)
 
 
-def test_documents_of_the_source_in_focus_are_ranked_by_mean_influence(open_page, runs):
-    app = open_page(runs, focus="Web", end="Lowered most")
+def test_documents_of_the_source_in_focus_are_ranked_by_mean_influence(opened, runs):
+    app = opened(focus="Web", end="Lowered most")
     table = analyses.source_documents(Run(runs / "planted"), STORY[1], "source")
     expected = table[(table["group"] == "Web") & (table["influence"] < 0)].iloc[::-1]
     shown = app.dataframe[2].value
@@ -174,10 +157,8 @@ def test_documents_of_the_source_in_focus_are_ranked_by_mean_influence(open_page
     assert "Documents: Web" in words(app)
 
 
-def test_the_whole_corpus_leaves_nothing_to_stand_out(open_page, runs):
-    assert "Among the 80 documents that raised each Story completion most, that is all" in words(
-        open_page(runs, k="80")
-    )
+def test_the_whole_corpus_leaves_nothing_to_stand_out(opened):
+    assert "Among the 80 documents that raised each Story completion most, that is all" in words(opened(k="80"))
 
 
 def test_an_end_without_documents_of_the_source_has_its_sentence(open_page, tmp_path):
@@ -186,14 +167,14 @@ def test_an_end_without_documents_of_the_source_has_its_sentence(open_page, tmp_
     values |= {f"influence.0.{n}": pa.array([1.0] * 12, pa.float32()) for n in run.tokens_of_query(0)["token"]}
     write_table(pa.table(values), run.folder.shard("documents", 0))
     assert "No document of this source lowered the Story completion on average" in words(
-        open_page(tmp_path, end="Lowered most")
+        open_page(tmp_path, "sources", end="Lowered most")
     )
 
 
 def test_a_single_source_is_no_comparison(open_page, tmp_path):
     made = [one | {"source": "Only"} for one in plain_documents(12)]
     write_tiny_run(tmp_path / "run", made, queries())
-    app = open_page(tmp_path)
+    app = open_page(tmp_path, "sources")
     assert "All documents have the same source, Only: there is nothing to tell apart. Group them by language." in words(
         app
     )
@@ -205,17 +186,17 @@ def test_a_run_without_scored_documents_says_what_to_do(open_page, tmp_path):
     empty = {"document": pa.array([], pa.int32())}
     empty |= {f"influence.{row.query}.{row.token}": pa.array([], pa.float32()) for row in run.query_tokens.itertuples()}
     write_table(pa.table(empty), run.folder.shard("documents", 0))
-    app = open_page(tmp_path)
+    app = open_page(tmp_path, "sources")
     assert "there is nothing to rank" in app.error[0].value.replace("\\", "")
 
 
 def test_without_a_run_the_page_leads_home(open_page, tmp_path):
-    assert "There is no finished run to look at yet" in words(open_page(tmp_path))
+    assert "There is no finished run to look at yet" in words(open_page(tmp_path, "sources"))
 
 
 def test_a_run_of_a_few_documents_has_one_size_of_the_end(open_page, tmp_path):
     write_tiny_run(tmp_path / "run", documents(8), queries()[:2])
-    app = open_page(tmp_path)
+    app = open_page(tmp_path, "sources")
     assert not app.select_slider and "Among the 8 documents" in words(app)
 
 
@@ -224,12 +205,12 @@ def test_a_run_of_a_few_documents_has_one_size_of_the_end(open_page, tmp_path):
     [{"k": "17"}, {"k": "<b>"}, {"completions": "No kind"}, {"beside": "x"}, {"grouping": "Colour"}, {"end": "up"},
      {"counted": "Letters"}, {"of": "x"}],
 )  # fmt: skip
-def test_bad_values_in_the_address_fall_back(open_page, runs, address):
-    assert "Among the 20 documents that raised each Story completion most" in words(open_page(runs, **address))
+def test_bad_values_in_the_address_fall_back(opened, address):
+    assert "Among the 20 documents that raised each Story completion most" in words(opened(**address))
 
 
-def test_a_link_to_a_source_that_the_run_does_not_have_says_so(open_page, runs):
-    app = open_page(runs, focus="<script>")
+def test_a_link_to_a_source_that_the_run_does_not_have_says_so(opened):
+    app = opened(focus="<script>")
     assert "names a source that this run does not have" in app.warning[0].value
     assert "Documents: Books" in words(app)
 
@@ -237,7 +218,7 @@ def test_a_link_to_a_source_that_the_run_does_not_have_says_so(open_page, runs):
 def test_hostile_names_are_text(open_page, tmp_path):
     write_tiny_run(tmp_path / "run", documents(12) + hostile_documents(), plain_queries())
     for payload in PAYLOADS:
-        app = open_page(tmp_path, focus=payload[:40], completions="Picked completions",
+        app = open_page(tmp_path, "sources", focus=payload[:40], completions="Picked completions",
                         completions_picked=[data.completions(Run(tmp_path / "run"))[2].label])  # fmt: skip
         for markup in MARKUP:
             assert not re.search(rf"(?<!\\){markup}", words(app)), markup

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_words import words
 from tiny_run import TOTALS, hostile_documents, plain_documents, plain_queries, scored, write_tiny_run
 
 from dashboard import data
@@ -20,10 +20,7 @@ from engine.analysis.ablation import Ablation, summarise
 from engine.analysis.word_order import spread
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.store import repository_folder
 from engine.variants import VariantSettings
-
-TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -39,30 +36,9 @@ def run(runs) -> Run:
     return Run(runs / "small_run")
 
 
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch):
-    monkeypatch.setattr(data, "ensure_worker", lambda home: None)
-
-
 @pytest.fixture
-def open_page(monkeypatch, runs):
-    def opened(**address: str) -> AppTest:
-        monkeypatch.setenv("WHENCE_RUNS", str(runs))
-        monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=TIMEOUT_S)
-        app.run().switch_page("views/word_order.py")
-        for name, value in address.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return opened
-
-
-def words(app: AppTest) -> str:
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error")
-    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+def opened(open_page, runs):
+    return lambda **address: open_page(runs, "word_order", **address)
 
 
 def strongest(run: Run, query: int = 0) -> int:
@@ -81,8 +57,8 @@ def jobs(runs: Path) -> list[data.Job]:
 # One document
 
 
-def test_a_document_opened_first_is_asked_for_at_once_and_once(open_page, runs, run):
-    app = open_page()
+def test_a_document_opened_first_is_asked_for_at_once_and_once(opened, runs, run):
+    app = opened()
     assert "Variants of" in words(app)
     app.run()
     (job,) = jobs(runs)
@@ -91,9 +67,9 @@ def test_a_document_opened_first_is_asked_for_at_once_and_once(open_page, runs, 
     assert "Over all completions" in words(app)
 
 
-def test_the_page_answers_with_what_is_left_and_the_noise(open_page, runs, run):
+def test_the_page_answers_with_what_is_left_and_the_noise(opened, runs, run):
     keep(run, strongest(run))
-    told = words(open_page())
+    told = words(opened())
     assert "## Reversing the words leaves 10% of this document's influence." in told
     assert "**+2.00** of **+20.0** nats per unit of weight is left" in told
     assert "between **15%** and **25%** over 3 draws" in told
@@ -103,25 +79,25 @@ def test_the_page_answers_with_what_is_left_and_the_noise(open_page, runs, run):
     assert jobs(runs) == []
 
 
-def test_within_the_noise_no_share_is_given(open_page, run):
+def test_within_the_noise_no_share_is_given(opened, run):
     keep(run, strongest(run), noise=50.0)
-    told = words(open_page())
+    told = words(opened())
     assert "within the noise, so no share of it is given" in told
     assert "Reversing the words changes it by **−18.0**" in told
     assert "no share: the original is within the noise" in told
     assert "% of the original" not in told
 
 
-def test_the_address_is_the_state(open_page, run):
+def test_the_address_is_the_state(opened, run):
     key = keep(run, 3)
     assert key
-    app = open_page(document="plain-3", show="Words reversed", draw="2", word="2")
+    app = opened(document="plain-3", show="Words reversed", draw="2", word="2")
     assert "Story number 3" in app.selectbox[1].value
     told = words(app)
     assert "**Words reversed** :gray-badge" in told
     assert "**Words shuffled" not in told
     assert "Pinned: **“was”**" in told
-    shuffled = words(open_page(document="plain-3", draw="2"))
+    shuffled = words(opened(document="plain-3", draw="2"))
     assert "**Words shuffled, draw 2** :gray-badge" in shuffled
     assert "**Words shuffled, draw 1** :gray-badge" not in shuffled
 
@@ -132,15 +108,15 @@ def test_the_address_is_the_state(open_page, run):
      {"edit": "../../manifest"}, {"edit": "0" * 16}, {"other": "no such id"}, {"query": "nothing"},
      {"measure": "magic"}],
 )  # fmt: skip
-def test_a_bad_address_falls_back_to_a_page_that_answers(open_page, run, address):
+def test_a_bad_address_falls_back_to_a_page_that_answers(opened, run, address):
     keep(run, strongest(run))
-    assert "Reversing the words leaves 10%" in words(open_page(**address))
+    assert "Reversing the words leaves 10%" in words(opened(**address))
 
 
-def test_a_readers_text_is_asked_for_and_its_result_stands_beside_the_original(open_page, runs, run):
+def test_a_readers_text_is_asked_for_and_its_result_stands_beside_the_original(opened, runs, run):
     document = strongest(run)
     keep(run, document)
-    app = open_page()
+    app = opened()
     app.text_area[0].set_value("Once there was a storm.")
     next(button for button in app.button if button.label == "Score this text").click().run()
     assert not app.exception
@@ -150,15 +126,15 @@ def test_a_readers_text_is_asked_for_and_its_result_stands_beside_the_original(o
     assert app.query_params["edit"] == job.arguments["key"]
     key = keep(run, document, settings)
     assert key == job.arguments["key"]
-    told = words(open_page(edit=key))
+    told = words(opened(edit=key))
     assert "**+15.0** nats per unit of weight, 75% of the original's: a difference of **−5.00**" in told
     assert "**Your edit** :gray-badge[hypothetical]" in told
 
 
 @pytest.mark.parametrize("given", ["   ", None])
-def test_an_empty_or_unchanged_text_is_not_scored(open_page, runs, run, given):
+def test_an_empty_or_unchanged_text_is_not_scored(opened, runs, run, given):
     keep(run, strongest(run))
-    app = open_page()
+    app = opened()
     if given is not None:
         app.text_area[0].set_value(given)
     next(button for button in app.button if button.label == "Score this text").click().run()
@@ -166,18 +142,18 @@ def test_an_empty_or_unchanged_text_is_not_scored(open_page, runs, run, given):
     assert jobs(runs) == []
 
 
-def test_another_document_stands_beside_and_is_not_called_hypothetical(open_page, runs, run):
+def test_another_document_stands_beside_and_is_not_called_hypothetical(opened, runs, run):
     document = strongest(run)
     keep(run, document)
     other = next(number for number in range(12) if number != document)
-    assert "Another document beside" in words(open_page(other=f"plain-{other}"))
+    assert "Another document beside" in words(opened(other=f"plain-{other}"))
     keep(run, document, analyses.other_settings(other))
-    told = words(open_page(other=f"plain-{other}"))
+    told = words(opened(other=f"plain-{other}"))
     assert f"**Story number {other}**\n" in told + "\n"
     assert f"**Story number {other}** :gray-badge" not in told
 
 
-def test_what_the_corpus_records_is_named_by_its_titles(open_page, run):
+def test_what_the_corpus_records_is_named_by_its_titles(opened, run):
     document = strongest(run)
     others = [number for number in range(12) if number != document][:2]
     table = pq.read_table(run.folder.documents)
@@ -189,36 +165,36 @@ def test_what_the_corpus_records_is_named_by_its_titles(open_page, run):
     made = scored(run, 0, document, with_others)
     renamed = [replace(one, name="same_content") if one.name == "other_document" else one for one in made.variants]
     write_ablation(run.folder, replace(made, variants=tuple(renamed)), analyses.DEFAULT_VARIANTS)
-    told = words(open_page())
+    told = words(opened())
     assert "**Relation flipped** :gray-badge[hypothetical]" in told
     for other in others:
         assert f"**{text.escape(f'Same content: Story number {other}')}**\n" in told + "\n"
 
 
-def test_hostile_documents_are_shown_as_text(open_page, run):
+def test_hostile_documents_are_shown_as_text(opened, run):
     for number, document in enumerate(hostile_documents()):
         keep(run, 12 + number)
-        app = open_page(document=document["id"])
+        app = opened(document=document["id"])
         assert "<script>" not in words(app).replace("\\<script\\>", "")
         assert "Reversing the words leaves" in words(app)
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_a_job_that_ended_badly_says_so_and_can_be_started_again(open_page, runs, run, state):
-    open_page()
+def test_a_job_that_ended_badly_says_so_and_can_be_started_again(opened, runs, run, state):
+    opened()
     table = JobTable(runs)
     table.finish(table.claim(os.getpid()), state, "The model is gone -- fetch it.")
-    app = open_page()
+    app = opened()
     assert "The model is gone" in words(app) if state == "failed" else "was cancelled" in words(app)
     next(button for button in app.button if button.label == "Start again").click().run()
     assert [job.state for job in jobs(runs)] == ["queued", state]
 
 
-def test_variants_that_went_missing_are_asked_for_again_but_not_for_ever(open_page, runs, run):
-    open_page()
+def test_variants_that_went_missing_are_asked_for_again_but_not_for_ever(opened, runs, run):
+    opened()
     table = JobTable(runs)
     table.finish(table.claim(os.getpid()), "done")
-    app = open_page()
+    app = opened()
     assert [job.state for job in jobs(runs)] == ["queued", "done"]
     table.finish(table.claim(os.getpid()), "done")
     app.run()
@@ -242,9 +218,9 @@ def keep_bulk(run: Run, left: dict[int, float]) -> None:
         write_top(run.folder, query, rows, 1, VariantSettings())
 
 
-def test_the_bulk_says_how_much_it_will_compute_and_asks_for_it(open_page, runs, run):
+def test_the_bulk_says_how_much_it_will_compute_and_asks_for_it(opened, runs, run):
     keep(run, strongest(run))
-    app = open_page()
+    app = opened()
     assert "scores 18 documents in their variants: the 3 strongest of each completion and 3 unrelated" in words(app)
     next(button for button in app.button if button.label.startswith("Compute for the strongest")).click().run()
     (job,) = jobs(runs)
@@ -252,10 +228,10 @@ def test_the_bulk_says_how_much_it_will_compute_and_asks_for_it(open_page, runs,
     assert "Word order of the strongest documents" in words(app)
 
 
-def test_the_bulk_answers_over_completions_and_compares_with_what_is_known(open_page, run):
+def test_the_bulk_answers_over_completions_and_compares_with_what_is_known(opened, run):
     keep(run, strongest(run))
     keep_bulk(run, {0: 0.05, 1: 0.3, 2: 0.5})
-    app = open_page()
+    app = opened()
     told = words(app)
     assert "#### Over 3 completions, reversing the words leaves 30% of the influence." in told
     assert "95% interval **5.0%** to **50%**" in told
@@ -264,14 +240,14 @@ def test_the_bulk_answers_over_completions_and_compares_with_what_is_known(open_
     table = app.dataframe[0].value
     row = table[(table["variant"] == "Words reversed") & (table["kind"] == "All kinds")].iloc[0]
     assert (row["median"], row["completions"]) == (pytest.approx(0.3), 3)
-    change = open_page(measure="Change against noise").dataframe[0].value
+    change = opened(measure="Change against noise").dataframe[0].value
     assert set(change["documents"]) == {"strongest", "unrelated"}
 
 
-def test_a_part_of_the_bulk_is_shown_and_can_be_gone_on_with(open_page, run):
+def test_a_part_of_the_bulk_is_shown_and_can_be_gone_on_with(opened, run):
     keep(run, strongest(run))
     keep_bulk(run, {0: 0.05, 1: 0.3})
-    told = words(open_page())
+    told = words(opened())
     assert "2 of 3 completions are done" in told
     assert "scores 6 documents" in told
     assert "too few for an interval" in told
@@ -337,7 +313,7 @@ def test_shares_below_zero_keep_their_sign():
 
 
 @pytest.mark.parametrize("fewer_first", [False, True])
-def test_a_document_with_other_variants_shows_all_of_its_own(open_page, run, fewer_first):
+def test_a_document_with_other_variants_shows_all_of_its_own(opened, run, fewer_first):
     ranking = data.ranking(run, 0)
     offered = [str(title) for title in ranking["title"]]
     documents = [number for number in ranking["document"] if number < 12][:2]
@@ -345,7 +321,7 @@ def test_a_document_with_other_variants_shows_all_of_its_own(open_page, run, few
         found = scored(run, 0, document, VariantSettings())
         kept = tuple(one for one in found.variants if not (lacks and one.name == "subject_removed"))
         write_ablation(run.folder, replace(found, variants=kept), VariantSettings())
-    app = open_page(document=f"plain-{documents[0]}")
+    app = opened(document=f"plain-{documents[0]}")
     assert ("**Subject removed** :gray-badge" in words(app)) != fewer_first
     other = offered.index(f"Story number {documents[1]}")
     app.selectbox[1].set_value(app.selectbox[1].options[other]).run()
