@@ -6,6 +6,7 @@ the engine, are rankings held against ``truth.json``.
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ def recall_at(ranking: pd.Series, wanted: set[str], among: int) -> float:
     return (len(wanted.intersection(above)) + share * len(wanted.intersection(tied))) / len(wanted)
 
 
-def recalls(run: Run) -> pd.DataFrame:
+def recalls(run: Run, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda scores: scores) -> pd.DataFrame:
     """Return one row per fact, method and kind of document sought.
+
+    Args:
+        run: The run.
+        change: What is done to :meth:`engine.run.Run.influence` of a query before documents are ranked.
 
     Columns:
         fact, exposures, method; ``sought`` is ``documents`` (that tell the fact) or ``paraphrases`` (that tell it without
@@ -58,7 +63,7 @@ def recalls(run: Run) -> pd.DataFrame:
     for name, queries in wanted_queries().items():
         telling, paraphrases = set(truth[name]["documents"]), set(truth[name]["paraphrases"])
         for query in queries:
-            scores = run.influence(int(number_of[query]))
+            scores = change(run.influence(int(number_of[query])))
             scores.index = pd.Index(ids.reindex(scores["document"]))
             scores["random"] = 0.0
             for method in METHODS:
@@ -107,12 +112,13 @@ def as_table(found: list[dict[str, Any]]) -> str:
     rows = []
     for group in dict.fromkeys(row["group"] for row in found):
         cells = {row["method"]: row for row in found if row["group"] == group}
-        shown = [_cell(cells[method]) for method in METHODS]
+        shown = [as_cell(cells[method]) for method in METHODS]
         rows.append([group, str(next(iter(cells.values()))["facts"]), *shown])
     return table(["documents telling the fact", "facts", *METHODS.values()], rows)
 
 
-def _cell(row: dict[str, Any]) -> str:
+def as_cell(row: dict[str, Any]) -> str:
+    """Return a recall with its interval."""
     if np.isnan(row["low"]):
         return f"{row['recall']:.2f}"
     return f"{row['recall']:.2f} ({row['low']:.2f} to {row['high']:.2f})"

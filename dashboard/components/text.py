@@ -3,6 +3,7 @@
 import html
 import math
 import time
+from functools import lru_cache
 
 import regex
 
@@ -73,6 +74,7 @@ def escape(text: str, limit: int = 200) -> str:
     return _MARKDOWN.sub(r"\\\1", line)
 
 
+@lru_cache(maxsize=1 << 16)  # a map shows the same titles each time it is drawn
 def chart_text(text: str, limit: int = 16) -> str:
     """Untrusted text for a chart, which reads some HTML."""
     return html.escape(plain(text, limit).replace(" ", "\u00a0") or "␣", quote=False)  # charts show &quot; as it is

@@ -9,6 +9,7 @@ heavy as they are on each token, but no document is strong on several tokens for
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from math import nan
 from typing import Any, Literal, get_args
 
@@ -234,9 +235,19 @@ def tail_of(
 
 def _influences(run: Run, query: int, tokens: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
     """Influence on a completion ``[documents]``, and on each of its tokens ``[tokens, documents]``."""
-    influence = run.influence(query, tokens)["influence"].to_numpy()
+    return _read_influences(run, query, None if tokens is None else tuple(tokens))
+
+
+@lru_cache(maxsize=2)  # measures, curves and tail of a completion are asked for in a row
+def _read_influences(run: Run, query: int, tokens: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
     rows = run.tokens_of_query(query)
-    return influence, influence_of_tokens(run, rows if tokens is None else rows[rows["token"].isin(list(tokens))])
+    found = (
+        run.influence(query, tokens)["influence"].to_numpy(),
+        influence_of_tokens(run, rows if tokens is None else rows[rows["token"].isin(tokens)]),
+    )
+    for array in found:
+        array.setflags(write=False)
+    return found
 
 
 def _checked(values: np.ndarray, lowest: float = 0.0) -> np.ndarray:

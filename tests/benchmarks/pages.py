@@ -1,8 +1,8 @@
 """How soon a page is ready: ``python tests/benchmarks/pages.py [--run RUN] [--rounds 5] [--json]``.
 
 Opens every page in Chromium, on a finished run and on a made-up one of 100,000 documents and 100 completions. Ready
-means that the script has ended and the page's charts are drawn. *First* is the first visit after the server started,
-*warm* the median of the later ones, each in a tab of its own.
+means that the script has ended and the page's charts are drawn. *First* is the first visit after the server started;
+*warm* is the median of the later ones: by a link in a tab that shows another page, and in a new tab of that browser.
 """
 
 import argparse
@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 TESTS = Path(__file__).resolve().parents[1]
 REPOSITORY = TESTS.parent
@@ -46,7 +47,13 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 PAGES = ("", "influence", "concentration", "sources", "word-order", "compare", "map")
 DOCUMENTS, QUERIES, MAPPED = 100_000, 100, 20_000
 SOURCES, LANGUAGES = ("Web", "News", "Books", "Code", "StackExchange", "ArXiv"), ("en", "de", "ko")
-READY_MS = 60_000
+READY_MS, PAUSE_MS = 60_000, 1_000
+READY = """before => {
+    const all = name => [...document.querySelectorAll(`[data-testid=${name}]`)], title = document.querySelector("h1");
+    return title && title.innerText !== before && document.querySelector("[data-test-script-state=notRunning]")
+        && !all("stSkeleton").length && all("stPlotlyChart").every(chart => chart.querySelector(".main-svg"));
+}"""
+WINDOW = {"width": 1280, "height": 1600}
 
 
 def write_large_run(path: Path, documents: int = DOCUMENTS, queries: int = QUERIES) -> None:
@@ -133,32 +140,53 @@ def served(runs: Path, first: str) -> Iterator[str]:
         server.wait(10)
 
 
-def seconds_until_ready(browser: Browser, url: str) -> float:
-    """From asking for a page to its last chart, in a tab of its own."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 1600})
+def wait_until_ready(tab: Page, not_title: str = "") -> None:
+    """Wait for another title than that of the page before, the end of the script, and the last chart and block."""
+    tab.wait_for_function(READY, arg=not_title, timeout=READY_MS)
+
+
+def seconds_in_new_tab(browser: BrowserContext, url: str) -> float:
+    """From asking for a page to its last chart, in a tab of its own: the dashboard's own code is loaded too."""
+    tab = browser.new_page()
     try:
         started = time.perf_counter()
         tab.goto(url)
-        tab.wait_for_selector("h1", timeout=READY_MS)
-        tab.wait_for_selector("[data-test-script-state=notRunning]", state="attached", timeout=READY_MS)
-        tab.wait_for_function(
-            "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-            ".every(chart => chart.querySelector('.main-svg'))",
-            timeout=READY_MS,
-        )
+        wait_until_ready(tab)
         return time.perf_counter() - started
     finally:
         tab.close()
 
 
-def measure(browser: Browser, runs: Path, first: str, rounds: int) -> list[dict[str, Any]]:
+def seconds_by_link(tab: Page, page: str) -> float:
+    """From a click on a page's link, in a tab that shows another page, to its last chart."""
+    _move(tab, "" if page else "influence")
+    tab.wait_for_timeout(PAUSE_MS)
+    started = time.perf_counter()
+    _move(tab, page)
+    return time.perf_counter() - started
+
+
+def _move(tab: Page, page: str) -> None:
+    if urlsplit(tab.url).path.strip("/") != page:
+        before = tab.locator("h1").inner_text()
+        tab.locator("[data-testid=stTopNavLink], [data-testid=stSidebarNavLink]").nth(PAGES.index(page)).click()
+        wait_until_ready(tab, before)
+
+
+def measure(browser: BrowserContext, runs: Path, first: str, rounds: int) -> list[dict[str, Any]]:
     """First and warm times of every page on a run."""
     rows = []
     with served(runs, first) as address:
-        seconds_until_ready(browser, address)  # the server's own imports
+        seconds_in_new_tab(browser, address)  # the server's own imports
+        tab = browser.new_page()
+        tab.goto(address)
+        wait_until_ready(tab)
         for page in PAGES:
-            times = [seconds_until_ready(browser, f"{address}/{page}") for _ in range(1 + rounds)]
-            rows.append({"page": page or "home", "first": times[0], "warm": statistics.median(times[1:])})
+            times = [seconds_in_new_tab(browser, f"{address}/{page}") for _ in range(1 + rounds)]
+            moves = [seconds_by_link(tab, page) for _ in range(1 + rounds)]
+            row = {"first": times[0], "link": statistics.median(moves[1:]), "tab": statistics.median(times[1:])}
+            rows.append({"page": page or "home"} | row)
+        tab.close()
     return rows
 
 
@@ -171,7 +199,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         runs = Path(home)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET).new_context(viewport=WINDOW)
         write_large_run(runs / "large" / "made-up")
         (runs / "own").mkdir()
         name = Path(given.run).resolve().name
@@ -186,10 +214,15 @@ def main() -> None:
     if given.json:
         print(json.dumps(machine | {"seconds": found}, indent=1))
         return
-    print(f"Seconds until a page is ready: first visit / warm ({machine['cores']} cores, {machine['date']})\n")
+    print(f"Seconds until a page is ready: first visit; warm, by link / in a new tab ({machine['cores']} cores, "
+          f"{machine['date']})\n")  # fmt: skip
     print("| page | " + " | ".join(found) + " |\n|---|" + "---|" * len(found))
     for rows in zip(*found.values(), strict=True):
-        print(f"| {rows[0]['page']} | " + " | ".join(f"{row['first']:.2f} / {row['warm']:.2f}" for row in rows) + " |")
+        print(f"| {rows[0]['page']} | " + " | ".join(map(_cell, rows)) + " |")
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return f"{row['first']:.1f}; {row['link']:.1f} / {row['tab']:.1f}"
 
 
 if __name__ == "__main__":
