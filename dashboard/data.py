@@ -350,6 +350,7 @@ def provenance(run: Run, completion: Completion) -> dict[str, str | float]:
         "completion": completion.text,
         "measurement": run.measurement,
         "influence_unit": f"{run.unit} per unit of weight",
+        "curvature": run.estimator,
         "damping_factor": run.query["settings"]["damping_factor"],
         "computed": run.score.get("finished", ""),
     }

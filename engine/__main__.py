@@ -16,10 +16,12 @@ from engine.analyse import ANALYSES
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
-from engine.settings import UNITS, FitSettings, QuerySettings, ScoreSettings
+from engine.settings import ESTIMATORS, UNITS, FitSettings, QuerySettings, ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
-CHOICES = {"measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"]}
+CHOICES = {
+    "estimator": list(ESTIMATORS), "measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"],
+}  # fmt: skip
 
 
 def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:

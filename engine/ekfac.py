@@ -83,6 +83,27 @@ def eigenvectors(covariance: Tensor) -> Tensor:
     return torch.linalg.eigh(symmetric).eigenvectors
 
 
+def kfac_eigenvalues(covariance_a: Tensor, covariance_s: Tensor, q_a: Tensor, q_s: Tensor, tokens: float) -> Tensor:
+    """``lam`` of K-FAC (Martens & Grosse 2015, arXiv 1503.05671): activations and pseudo-gradients are taken as
+    independent, and so are the tokens of a window.
+
+    Args:
+        covariance_a: Mean over tokens, ``[i, i]``.
+        covariance_s: Mean over tokens, ``[o, o]``.
+        q_a: Eigenvectors of ``covariance_a``.
+        q_s: Eigenvectors of ``covariance_s``.
+        tokens: Mean number of tokens of a window.
+
+    Returns:
+        ``[o, i]`` in float64.
+    """
+    of_a, of_s = (
+        torch.einsum("dk,de,ek->k", vectors.double(), covariance.double(), vectors.double()).clamp_min(0)
+        for vectors, covariance in ((q_a, covariance_a), (q_s, covariance_s))
+    )
+    return tokens * torch.outer(of_s, of_a)
+
+
 def window_gradients(token_grad: Tensor, activation: Tensor) -> Tensor:
     """Gradient of each window: ``sum_t token_grad_t activation_t^T``, ``[b, o, i]``."""
     return torch.einsum("bto,bti->boi", token_grad, activation)

@@ -3,6 +3,9 @@
 Two passes with labels sampled from the model: one for the covariances, one for the
 eigenvalue correction in their eigenbasis. Inputs stay the text. Sums are kept in float64
 and saved between shards, so that a killed step goes on and ends with the same bits.
+
+The simpler estimators write factors of the same form and leave out a pass: K-FAC the second,
+``diagonal`` and ``identity`` the first, as their basis is that of the weights.
 """
 
 import time
@@ -189,16 +192,40 @@ class _Fit:
         stage = self.folder.factors.with_name("eigenvectors.safetensors")
         if not stage.is_file() and not self.folder.factors.is_file():
             self._announce()
-            means = self._pass("Fitting covariances", "covariance", self._add_covariances)
-            vectors = {name: ekfac.eigenvectors(mean).to(self.model.working_dtype) for name, mean in means.items()}
-            write_tensors(vectors, stage)
+            write_tensors(self._basis(), stage)
         if not self.folder.factors.is_file():
-            vectors = read_tensors(stage, device=str(self.model.device))
-            means = self._pass("Correcting eigenvalues", "correction", partial(self._add_corrections, vectors))
-            lam = {name: mean.to(self.model.working_dtype) for name, mean in means.items()}
-            write_tensors(vectors | lam, self.folder.factors)
+            basis = read_tensors(stage, device=str(self.model.device))
+            write_tensors(self._corrected(basis), self.folder.factors)
         for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
             leftover.unlink(missing_ok=True)
+
+    def _basis(self) -> Sums:
+        """The basis in which the curvature is taken as diagonal; of K-FAC the eigenvalues too."""
+        if self.settings.estimator in ("diagonal", "identity"):
+            sides = [(f"{layer.name}.q_a", layer.inputs) for layer in self.layers]
+            sides += [(f"{layer.name}.q_s", layer.outputs) for layer in self.layers]
+            return {name: torch.eye(size, dtype=self.model.working_dtype) for name, size in sides}
+        means = self._pass("Fitting covariances", "covariance", self._add_covariances)
+        found = {name: ekfac.eigenvectors(mean) for name, mean in means.items()}
+        if self.settings.estimator == "kfac":
+            windows = sum(len(self._windows(shard)) for shard in self.shards)
+            for layer in self.layers:
+                a, s = f"{layer.name}.q_a", f"{layer.name}.q_s"
+                lam = ekfac.kfac_eigenvalues(means[a], means[s], found[a], found[s], self.total / windows)
+                found[f"{layer.name}.lam"] = lam
+        return self._working(found)
+
+    def _corrected(self, basis: Sums) -> Sums:
+        """The factors."""
+        if self.settings.estimator == "kfac":
+            return basis
+        lam = self._pass("Correcting eigenvalues", "correction", partial(self._add_corrections, basis))
+        if self.settings.estimator == "identity":
+            lam = {name: mean.mean().expand_as(mean) for name, mean in lam.items()}
+        return basis | self._working(lam)
+
+    def _working(self, tensors: Sums) -> Sums:
+        return {name: tensor.to(self.model.working_dtype) for name, tensor in tensors.items()}
 
     def _announce(self) -> None:
         """A trial of the first pass; the second costs about as much."""
@@ -207,7 +234,8 @@ class _Fit:
         rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
         size = factor_bytes(self.layers)
         memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
-        announce(self.progress, Estimate("fit", 2 * rate * self.total, memory, 2 * size), self.folder.path)
+        passes = 2 if self.settings.estimator == "ekfac" else 1
+        announce(self.progress, Estimate("fit", passes * rate * self.total, memory, 2 * size), self.folder.path)
 
     def _count(self, shards: Iterable[int]) -> int:
         return sum(len(window) for shard in shards for window in self._windows(shard))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from engine.corpus import Tokens
 from engine.errors import RunError
-from engine.settings import UNITS
+from engine.settings import ESTIMATORS, UNITS
 from engine.store import RunFolder
 
 TokenKind = Literal["position", "prediction"]
@@ -94,6 +94,11 @@ class Run:
     def unit(self) -> str:
         """Unit of the measurement; influence is in it per unit of weight on a document."""
         return UNITS[self.measurement]
+
+    @property
+    def estimator(self) -> str:
+        """Readable name of the curvature's approximation."""
+        return ESTIMATORS[self.fit["settings"].get("estimator", "ekfac")]  # older runs know only one
 
     @property
     def training_windows(self) -> int | None:

@@ -9,6 +9,9 @@ from engine.errors import WhenceError
 UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
 """The measurements and their units; a margin is a difference of log-odds, so it is in nats too."""
 
+ESTIMATORS = {"ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity"}
+"""Approximations of the curvature and their names on pages, the closest first."""
+
 
 def _at_least(settings: Any, **least: float) -> None:
     for name, bound in least.items():
@@ -23,6 +26,9 @@ class FitSettings:
 
     Attributes:
         layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
+        estimator: How the curvature is approximated: ``ekfac``; ``kfac``, without the eigenvalue correction;
+            ``diagonal``, the mean square of each weight's gradient; ``identity``, that mean over the whole layer,
+            so that influence is the inner product of gradients up to a factor per layer.
         fit_documents: Documents to fit the factors on, drawn at random; None for all.
         seed: Seed of the label sampling and of the draw of documents.
         context: Longest window in tokens; None for the model's own, at most 512.
@@ -35,6 +41,7 @@ class FitSettings:
     """
 
     layers: str = "mlp"
+    estimator: str = "ekfac"
     fit_documents: int | None = None
     seed: int = 0
     context: int | None = None
@@ -46,6 +53,8 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
+        if self.estimator not in ESTIMATORS:
+            raise WhenceError(f"estimator {self.estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
         known = self.training_windows
         if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
             raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")

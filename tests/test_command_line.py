@@ -87,11 +87,12 @@ def test_the_flags_of_a_step_are_its_settings_with_the_same_defaults(verb, setti
 def test_flags_become_settings(call, toy_folder, inputs, tmp_path):
     run = tmp_path / "run"
     flags = "--layers attention --fit-documents 9 --seed 3 --context 24 --overlap 2 --training-windows corpus"
-    call("fit", "--run", run, "--model", toy_folder, "--corpus", inputs[0], *flags.split(), "--batch-tokens", 99)
+    fit = ("fit", "--run", run, "--model", toy_folder, "--corpus", inputs[0], "--estimator", "kfac")
+    call(*fit, *flags.split(), "--batch-tokens", 99)
     call("query", "--run", run, "--queries", inputs[1], "--measurement", "margin", "--damping-factor", 0.2)
     call("score", "--run", run, "--keep-tokens", "all", "--prefilter", "--keep-prediction", 1, "--rank-error", 0.2)
     steps = RunFolder(run).manifest()["steps"]
-    assert FitSettings(**steps["fit"]["settings"]) == FitSettings("attention", 9, 3, 24, 2, "corpus", 99)
+    assert FitSettings(**steps["fit"]["settings"]) == FitSettings("attention", "kfac", 9, 3, 24, 2, "corpus", 99)
     assert QuerySettings(**steps["query"]["settings"]) == QuerySettings("margin", 0.2)
     assert ScoreSettings(**steps["score"]["settings"]) == ScoreSettings(None, 1, True, 0.2)
     assert Run(run).training_windows == steps["fit"]["corpus"]["windows"]

@@ -384,6 +384,52 @@ def test_the_eigenvalue_correction_is_the_diagonal_of_the_sampled_fisher_in_the_
     assert reference.difference(layer.lam.flatten(), (basis.T @ fisher @ basis).diagonal()) < EXACT
 
 
+@pytest.fixture(scope="module")
+def simpler(gpt2, tmp_path_factory):
+    """Factors of a simpler estimator from the documents and labels of the fixtures above."""
+
+    def made(estimator: str) -> dict[str, LayerFactors]:
+        folder = tmp_path_factory.mktemp(estimator)
+        corpus = write_jsonl(folder / "corpus.jsonl", documents(9))
+        fit(folder / "run", gpt2, corpus, FitSettings(layers=LAYERS, estimator=estimator, seed=7, overlap=5))
+        return read_factors(RunFolder(folder / "run"))
+
+    return made
+
+
+def test_kfac_is_the_product_of_both_covariances_times_the_tokens_of_a_window(gpt2, simpler, by_window):
+    factors = simpler("kfac")
+    for layer in tracked_layers(gpt2, LAYERS):
+        activations, pseudo_grads = (
+            torch.cat([found[layer.name] for found in (one[side] for one in by_window)]).detach() for side in (1, 2)
+        )
+        activations = torch.cat([activations, torch.ones(len(activations), 1, dtype=torch.float64)], 1)
+        tokens = len(activations)
+        expected = torch.kron(pseudo_grads.T @ pseudo_grads / tokens, activations.T @ activations / len(by_window))
+        assert reference.difference(reference.dense(factors[layer.name]), expected) < EXACT
+
+
+def test_the_diagonal_estimator_is_the_diagonal_of_the_sampled_fisher(simpler, by_window):
+    for name, layer in simpler("diagonal").items():
+        expected = torch.stack([grads[name].square() for grads, _, _ in by_window]).mean(0)
+        assert reference.difference(reference.dense(layer), torch.diag(expected.flatten())) < EXACT
+
+
+def test_the_identity_estimator_has_the_trace_of_the_sampled_fisher_spread_evenly(simpler, by_window):
+    for name, layer in simpler("identity").items():
+        mean = torch.stack([grads[name].square() for grads, _, _ in by_window]).mean()
+        assert (
+            reference.difference(reference.dense(layer), mean * torch.eye(layer.lam.numel(), dtype=torch.float64))
+            < EXACT
+        )
+
+
+def test_influence_with_the_identity_estimator_is_the_gradient_dot_of_each_layer_divided_by_its_curvature(simpler):
+    layer = simpler("identity")["transformer.h.1.mlp.c_fc"]
+    grad, damping = normal(2, *layer.lam.shape, seed=5), 0.1 * float(layer.lam.mean())
+    assert reference.difference(ekfac.precondition(grad, layer, damping), grad / (1.1 * layer.lam.mean())) < EXACT
+
+
 def test_the_labels_are_sampled_and_not_read_from_the_text(gpt2, fitted):
     folder, layers = RunFolder(fitted), tracked_layers(gpt2, LAYERS)
     factors = read_factors(folder)

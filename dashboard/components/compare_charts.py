@@ -203,6 +203,6 @@ def word_orders(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> go.Figu
                 hovertemplate=f"{side}: %{{x:.0%}}<extra>%{{y}}</extra>",
             )
         )  # fmt: skip
-    figure.update_xaxes(title="Share of the original's influence that is left", tickformat=".0%", zeroline=True)
+    figure.update_xaxes(title="Share of the original's influence", tickformat=".0%", zeroline=True)
     figure.update_yaxes(title=None, automargin=True)
     return figure.update_layout(legend=LEGEND | {"orientation": "v"}, barmode="group", bargap=0.3)

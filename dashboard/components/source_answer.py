@@ -59,6 +59,7 @@ class SourceView:
             "model": self.run.model_name,
             "measurement": self.run.measurement,
             "influence_unit": self.unit,
+            "curvature": self.run.estimator,
             "damping_factor": self.run.query["settings"]["damping_factor"],
             "grouped_by": BY[self.word],
             "shares_counted_in": self.weight,

@@ -254,7 +254,7 @@ def _sources(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
 
 def _provenance(left: Chosen, right: Chosen) -> dict[str, str | float]:
     """Where the numbers of both sides come from."""
-    kept = ("run", "model", "completion_under_study", "measurement", "damping_factor", "computed")
+    kept = ("run", "model", "completion_under_study", "measurement", "curvature", "damping_factor", "computed")
     return {
         f"{name}_{key}": data.provenance(chosen.run, chosen.completion)[key]
         for name, chosen in (("left", left), ("right", right))

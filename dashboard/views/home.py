@@ -156,6 +156,7 @@ def _facts(run: data.Run) -> None:
                     {text.language(code): n for code, n in run.documents["language"].value_counts().items()}
                 ),
                 "What is measured": f"{text.MEASUREMENTS[run.measurement]}, in {run.unit}",
+                "Curvature": run.estimator,
                 "Damping": f"{run.query['settings']['damping_factor']:g} × the mean curvature of each layer",
                 "Computed": text.date(run.score.get("finished", "")),
                 "Time taken": text.duration(sum(step["seconds"] for step in steps)),

@@ -22,9 +22,9 @@ order, if the document counted once more in training, times the size of the trai
 **What may be compared.** Documents and tokens for one completion. Sums are exact: tokens add up to their document, and
 the completion's tokens add up to the completion. Numbers of different completions have different scales.
 
-**What this cannot tell.** It is a first-order estimate around the trained model, EK-FAC approximates the curvature, and
-only {tracked:.0%} of the parameters are tracked. Influence is not proof of cause: to be sure, train without the
-document.
+**What this cannot tell.** It is a first-order estimate around the trained model, whose curvature is approximated
+({curvature}), and only {tracked:.0%} of the parameters are tracked. Influence is not proof of cause: to be sure, train
+without the document.
 """
 
 
@@ -132,6 +132,7 @@ def _how_to_read(run: data.Run) -> None:
             HOW_TO_READ.format(
                 unit=run.unit,
                 measurement=text.MEASUREMENTS[run.measurement][0].lower() + text.MEASUREMENTS[run.measurement][1:],
+                curvature=run.estimator,
                 tracked=run.fit["tracked"]["share"],
             )
         )

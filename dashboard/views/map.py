@@ -35,6 +35,8 @@ TOOL_HELP = {
     "Click": "Click a document to read it; drag to zoom in, double-click to zoom out.",
 }
 MAP_PX = 560
+WEAK = 0.1
+"""Correlation up to which colours hardly gather, even if that is beyond chance."""
 HOW_TO_READ = """
 **What is shown.** Each point is a document. UMAP lays them out so that those which are alike lie near each other. The
 two directions have no unit and no meaning of their own.
@@ -95,7 +97,8 @@ def _answer(run: data.Run, found: analyses.DocumentMap, completion: data.Complet
         if near.value != near.value:
             st.markdown("## There are too few documents to say whether influence gathers on the map.")
             return
-        gathers = "gathers" if near.value > near.null_high else "does not gather"
+        beyond_chance = near.value > near.null_high
+        gathers = ("gathers" if near.value > WEAK else "hardly gathers") if beyond_chance else "does not gather"
         value, low, high, null_low, null_high = map(text.correlation, astuple(near))
         st.markdown(
             f"## Influence {gathers} on this map: a document's and that of its ten neighbours correlate at {value} "

@@ -44,7 +44,7 @@ every strip; a click or Enter pins it.
 
 **What this cannot tell.** A text out of order is unlike anything the model has read, so its loss is higher and so are
 its gradients: what is left is not all due to meaning. Influence is a first-order estimate around the trained model,
-with EK-FAC's approximation of the curvature.
+whose curvature is approximated ({curvature}).
 """
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     st.divider()
     over_all_completions(run)
     with st.expander("How to read this", icon=":material/help:"):
-        st.markdown(HOW_TO_READ.format(unit=run.unit))
+        st.markdown(HOW_TO_READ.format(unit=run.unit, curvature=run.estimator))
 
 
 def _choose_document(ranking: pd.DataFrame) -> pd.Series:

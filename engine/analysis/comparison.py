@@ -226,6 +226,7 @@ def _settings(run: Run) -> dict[str, str]:
         "Model": f"{run.model_name}, {tracked['parameters']:,} parameters",
         "Corpus": f"{name}, {corpus['documents']:,} documents",
         "Layers": f"{fit['layers']}, {tracked['share']:.0%} of the parameters",
+        "Curvature": run.estimator,
         "Damping factor": f"{query['damping_factor']:g}",
         "Measurement": f"{str(query['measurement']).replace('_', ' ')}, in {run.unit}",
         "Documents the factors were fitted on": _count(fit.get("fit_documents"), "all"),

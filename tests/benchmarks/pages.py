@@ -36,7 +36,7 @@ from tiny_run import scored, write_tiny_run  # noqa: E402
 
 from engine.ablation_file import write_ablation  # noqa: E402
 from engine.analysis.ranking import rank_documents  # noqa: E402
-from engine.document_map import DocumentMap, MapSettings, write_map  # noqa: E402
+from engine.document_map import DocumentMap, MapSettings, make_map, write_map  # noqa: E402
 from engine.run import Run  # noqa: E402
 from engine.store import RunFolder, write_json, write_table  # noqa: E402
 from engine.variants import VariantSettings  # noqa: E402
@@ -204,6 +204,8 @@ def main() -> None:
         (runs / "own").mkdir()
         name = Path(given.run).resolve().name
         shutil.copytree(given.run, runs / "own" / name)
+        if not Run(runs / "own" / name).folder.map("words").is_file():
+            make_map(Run(runs / "own" / name))
         found = {
             f"{Run(given.run).name}": measure(browser, runs / "own", name, given.rounds),
             f"{DOCUMENTS:,} documents x {QUERIES} completions, made up": measure(
