@@ -208,14 +208,14 @@ def _gram_factors(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ``[q, o, r]``, ``[q, i, r]`` and squared singular values ``[q, r]``, the largest first.
     """
     tall = matrix if matrix.shape[1] >= matrix.shape[2] else matrix.mT
-    with _one_thread():
+    with one_thread():
         energy, vectors = torch.linalg.eigh(tall.mT @ tall)
     energy, vectors = energy.flip(1).clamp_min(0), vectors.flip(2)
     return (tall @ vectors, vectors, energy) if tall is matrix else (vectors, tall @ vectors, energy)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """LAPACK's threads wait for each other longer than a small matrix takes: five times as slow with two of them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

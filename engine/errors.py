@@ -20,5 +20,9 @@ class RunError(WhenceError):
     """A run folder does not hold what the request needs, or holds something else."""
 
 
+class FormatError(RunError):
+    """A run was written in a format that this version does not read."""
+
+
 class Cancelled(Exception):
     """The user cancelled the work in hand; what was finished before stays."""

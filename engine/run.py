@@ -139,6 +139,11 @@ class Run:
         """Rows of :attr:`query_tokens` of one query."""
         return self.query_tokens[self.query_tokens["query"] == query].reset_index(drop=True)
 
+    @cached_property
+    def scored_documents(self) -> int:
+        """How many documents were scored; the prefilter leaves some out."""
+        return sum(pq.read_metadata(file).num_rows for file in (self.path / "score" / "documents").glob("*.parquet"))
+
     def text(self, document: int) -> str:
         """A document's text."""
         return self._row(self.folder.documents, document, ["text"])["text"]

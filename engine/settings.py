@@ -109,3 +109,31 @@ class ScoreSettings:
         _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
         if not 0 < self.rank_error < 1:
             raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class ExactSettings:
+    """Settings of ``check exact``.
+
+    Attributes:
+        corpus: JSONL file of documents; None for the sample's.
+        documents: Documents that the tiny model is trained on.
+        queries: Completions to study.
+        responses: Documents whose proximal Bregman response is computed.
+        layers: ``mlp``, ``attention``, ``all`` or a regular expression on the tiny model's layer names.
+        seed: Of weights, labels and the choice of documents.
+    """
+
+    corpus: str | None = None
+    documents: int = 256
+    queries: int = 12
+    responses: int = 32
+    layers: str = "mlp"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.responses < 3 or self.documents < self.responses or self.queries < 2:
+            raise WhenceError(
+                f"{self.documents} documents, {self.responses} responses and {self.queries} queries -- a correlation "
+                "needs 3 documents, an interval 2 queries, and responses are of the documents -- ask for more."
+            )

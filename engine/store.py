@@ -55,7 +55,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import RunError
+from engine.errors import FormatError, RunError
 
 FORMAT = 1
 STEPS = ("fit", "query", "score")
@@ -170,7 +170,8 @@ class RunFolder:
         """The manifest; ``{}`` before the first step.
 
         Raises:
-            RunError: If it is not readable, or written by a newer version.
+            RunError: If it is not readable.
+            FormatError: If another version wrote it.
         """
         file = self.path / "manifest.json"
         if not file.is_file():
@@ -181,10 +182,11 @@ class RunFolder:
             raise RunError(
                 f"{file} cannot be read ({error}) -- the run's settings are unknown -- restore it."
             ) from None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("steps", {}), dict):
+        steps = manifest.get("steps", {}) if isinstance(manifest, dict) else None
+        if not isinstance(steps, dict) or not all(isinstance(entry, dict) for entry in steps.values()):
             raise RunError(f"{file} is not the manifest of a run -- the run's settings are unknown -- restore it.")
         if manifest.get("format") != FORMAT:
-            raise RunError(
+            raise FormatError(
                 f"{self.path} has run format {manifest.get('format')!r}, this version reads {FORMAT} -- its "
                 "tables would be misread -- compute the run again, or use the version that made it."
             )
@@ -264,7 +266,7 @@ def running_step(
     else:
         _check_new(folder, manifest, step)
         entry = {"state": "started", "settings": settings, "inputs": inputs, "seconds": 0.0}
-    entry.setdefault("versions", _versions())
+    entry.setdefault("versions", versions())
     started = time.monotonic()
     spent, before, unfinished = entry["seconds"], dict(entry), entry["state"] != "finished"
 
@@ -328,14 +330,15 @@ def _check_new(folder: RunFolder, manifest: dict[str, Any], step: str) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def peak_memory() -> int:

@@ -1,7 +1,7 @@
 """Does influence find more with other settings? ``python -m sample_data.trials [--run runs/sample-large] [--card]``.
 
 Scores the questions about the sample's facts anew, with other damping, layers and measurement, and holds each ranking
-against ``truth.json`` as :mod:`sample_data.retrieval` does. Takes about half an hour for the large model on 2 cores; a
+against ``truth.json`` as :mod:`sample_data.retrieval` does. Takes about 50 minutes for the large model on 2 cores; a
 killed one goes on where it stopped.
 """
 

@@ -115,15 +115,17 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per variant (of each query and document): draw (0), draws, original, influence, difference and
-        ratio as means over the draws, and low and high, the least and the greatest influence of a draw. Other
-        documents are no draws of one thing and keep a row each, with its draw.
+        ratio as means over the draws, and the least and the greatest of a draw: low and high (of the influence),
+        difference_low, difference_high, ratio_low, ratio_high. Other documents are no draws of one thing and keep
+        a row each, with its draw.
     """
     keys = [name for name in ("query", "document", "control", "variant") if name in table]
     apart = table["draw"].where(table["variant"].isin(OF_CORPUS), 0)
     return table.assign(one=apart).groupby([*keys, "one"], sort=False, as_index=False).agg(
         draws=("draw", "size"), original=("original", "first"), influence=("influence", "mean"),
-        low=("influence", "min"), high=("influence", "max"), difference=("difference", "mean"),
-        ratio=("ratio", "mean"), noise=("noise", "first"),
+        low=("influence", "min"), high=("influence", "max"),
+        difference=("difference", "mean"), difference_low=("difference", "min"), difference_high=("difference", "max"),
+        ratio=("ratio", "mean"), ratio_low=("ratio", "min"), ratio_high=("ratio", "max"), noise=("noise", "first"),
     ).rename(columns={"one": "draw"})  # fmt: skip
 
 

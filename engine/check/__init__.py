@@ -1,0 +1,1 @@
+"""Do influences predict what happens? Checks against exact answers and against training itself."""

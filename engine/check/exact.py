@@ -1,0 +1,169 @@
+"""How close is each estimator to the exact answer? Measured on a model small enough to have one.
+
+Exact are the dense Gauss-Newton Hessian, solved directly, and the proximal Bregman response, which training would
+come to (Grosse et al. 2023, section 5.1 and eq. 10).
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from torch import Tensor
+
+from engine.analysis.tails import percentiles
+from engine.batching import pad
+from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
+from engine.check.tiny import Tiny, make_tiny
+from engine.ekfac import LayerFactors, one_thread, precondition
+from engine.factors import fit, read_factors
+from engine.losses import token_log_probs
+from engine.model import tracked_layers
+from engine.pipeline import read_config
+from engine.progress import Progress, SilentProgress
+from engine.queries import TokenSequence, tokenize_query
+from engine.settings import ESTIMATORS, ExactSettings, FitSettings
+from engine.store import RunFolder
+
+DAMPING_FACTOR = 0.1
+DRAWS = 1_000
+
+
+@one_thread()  # as its tensors are small
+def check_exact(settings: ExactSettings | None = None, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """Hold the estimators against the exact answers.
+
+    Args:
+        settings: Settings; None for the defaults.
+        progress: Where progress is reported.
+
+    Returns:
+        One row per estimator, with ``exact`` (the dense solve) and ``gradient dot`` (no curvature) beside them:
+        ``estimator``; ``curvature_error``, of the matrix in the Frobenius norm, relative; ``solve_error``, of the
+        preconditioned gradient, relative, median over queries; then, as means over queries with ``_low`` and ``_high``
+        (95%, queries drawn anew): ``correlation`` and ``rank_correlation`` of influences with the exact ones over all
+        documents, ``response_correlation`` with the proximal Bregman response over some of them, and
+        ``response_slope``, the response per predicted change.
+
+    Raises:
+        WhenceError: If the corpus is too small.
+    """
+    settings, progress = settings or ExactSettings(), progress or SilentProgress()
+    corpus = settings.corpus or read_config("sample").corpus
+    progress.start("Training the tiny model", 1, "models")
+    tiny = make_tiny(corpus, settings.documents, settings.queries, settings.seed)
+    progress.finish()
+    weights = TrackedWeights(tiny.model, tracked_layers(tiny.model, settings.layers))
+    progress.start("Exact curvature", len(weights.start), "columns")
+    exact = gauss_newton(weights, tiny.windows, progress.advance)
+    progress.finish()
+    factors = {name: _fitted(tiny, name, settings) for name in ESTIMATORS}
+    damping = torch.cat(
+        [DAMPING_FACTOR * layer.lam.mean().expand(layer.lam.numel()) for layer in factors["ekfac"].values()]
+    )
+    asked = [tokenize_query(tiny.model, query, query.completion) for query in tiny.queries]
+
+    def measure(vector: Tensor) -> Tensor:
+        return torch.stack([_log_prob(weights, vector, sequence) for sequence in asked])
+
+    of_queries = weights.gradients(measure)
+    of_documents = weights.gradients(lambda vector: weights.log_likelihoods(vector, tiny.windows))
+    solved = {"exact": torch.linalg.solve(exact + torch.diag(damping), of_queries.T).T}
+    solved |= {name: _solved(weights, found, of_queries, damping) for name, found in factors.items()}
+    solved["gradient dot"] = of_queries
+    matrices = {"exact": exact} | {name: _dense(found) for name, found in factors.items()}
+    chosen = np.sort(np.random.default_rng(settings.seed).permutation(settings.documents)[: settings.responses])
+    changes = _responses(weights, tiny, chosen, damping, measure, progress)
+    rows = []
+    for name, solution in solved.items():
+        influence, truth = solution @ of_documents.T, solved["exact"] @ of_documents.T
+        row: dict[str, Any] = {"estimator": ESTIMATORS.get(name, name)}
+        row["curvature_error"] = _relative(matrices[name], exact) if name in matrices else None
+        errors = [_relative(found, right) for found, right in zip(solution, solved["exact"], strict=True)]
+        row["solve_error"] = float(np.median(errors)) if name in matrices else None
+        some = influence[:, chosen].numpy()
+        slopes = (some * changes).sum(1) / (some * some).sum(1) * len(tiny.windows.windows)
+        columns = {
+            "correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(influence.numpy(), truth.numpy(), strict=True)],
+            "rank_correlation": [spearmanr(a, b).statistic for a, b in zip(influence, truth, strict=True)],
+            "response_correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(some, changes, strict=True)],
+            "response_slope": slopes if name in matrices else None,
+        }
+        for column, values in columns.items():
+            row |= _interval(column, values)
+        rows.append(row)
+    return rows
+
+
+def _fitted(tiny: Tiny, estimator: str, settings: ExactSettings) -> dict[str, LayerFactors]:
+    with tempfile.TemporaryDirectory() as home:
+        corpus = Path(home) / "corpus.jsonl"
+        lines = [json.dumps(asdict(document)) + "\n" for document in tiny.documents]
+        corpus.write_text("".join(lines), encoding="utf-8")
+        given = FitSettings(settings.layers, estimator, seed=settings.seed, overlap=0)
+        fit(Path(home) / "run", tiny.model, corpus, given)
+        return read_factors(RunFolder(Path(home) / "run"))
+
+
+def _log_prob(weights: TrackedWeights, vector: Tensor, sequence: TokenSequence) -> Tensor:
+    logits = weights.logits(vector, torch.from_numpy(sequence.input_ids.astype(np.int64))[None])
+    targets = torch.from_numpy(sequence.targets.astype(np.int64))[None]
+    return token_log_probs(logits, targets)[0, sequence.first :].sum()
+
+
+def _solved(weights: TrackedWeights, factors: dict[str, LayerFactors], grads: Tensor, damping: Tensor) -> Tensor:
+    """Preconditioned gradients by the engine's own solve, ``[q, p]``, with the damping that all estimators share."""
+    of_layer = [weights.of_layers(grad) for grad in grads]
+    shared = weights.of_layers(damping)
+    parts = []
+    for name, layer in factors.items():
+        grad = torch.stack([one[name] for one in of_layer])
+        parts.append(precondition(grad, layer, float(shared[name].flatten()[0])).flatten(1))
+    return torch.cat(parts, 1)
+
+
+def _dense(factors: dict[str, LayerFactors]) -> Tensor:
+    blocks = []
+    for layer in factors.values():
+        basis = torch.kron(layer.q_s.contiguous(), layer.q_a.contiguous())
+        blocks.append(basis @ (layer.lam.flatten()[:, None] * basis.T))
+    return torch.block_diag(*blocks)
+
+
+def _responses(
+    weights: TrackedWeights,
+    tiny: Tiny,
+    chosen: Sequence[int] | np.ndarray,
+    damping: Tensor,
+    measure: Callable[[Tensor], Tensor],
+    progress: Progress,
+) -> np.ndarray:
+    """Change of each query's measurement when a document counts once more, ``[q, chosen documents]``."""
+    windows = tiny.windows.windows
+    before, changes = measure(weights.start), []
+    progress.start("Proximal Bregman responses", len(chosen), "documents")
+    for number in chosen:
+        document = pad([window for window in windows if window.document == number], torch.device("cpu"))
+        moved = proximal_response(weights, tiny.windows, document, damping, 1 / len(windows))
+        changes.append((measure(weights.start + moved) - before).numpy())
+        progress.advance(1)
+    progress.finish()
+    return np.stack(changes, 1)
+
+
+def _relative(found: Tensor, right: Tensor) -> float:
+    return float((found - right).norm() / right.norm())
+
+
+def _interval(name: str, values: Sequence[float] | np.ndarray | None) -> dict[str, float | None]:
+    """Mean over queries, and the central 95% of means over queries drawn anew."""
+    if values is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    drawn = np.random.default_rng(0).choice(np.asarray(values), (DRAWS, len(values))).mean(1)
+    low, high = percentiles(drawn)
+    return {name: float(np.mean(values)), f"{name}_low": float(low), f"{name}_high": float(high)}

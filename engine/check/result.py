@@ -1,0 +1,62 @@
+"""What a check came to, kept with what made it."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import WhenceError
+from engine.store import versions, write_json
+
+FORMAT = 1
+CHECKS = {"exact": "How close is each estimator to the exact answer, on a model small enough to have one?"}
+"""Names of the checks and the question each answers."""
+
+
+@dataclass
+class Result:
+    """A check's result.
+
+    Attributes:
+        check: Its name.
+        settings: What was asked for.
+        rows: What was measured.
+        seconds: How long it took.
+        finished: When, in UTC.
+        versions: Of Python and the packages that matter.
+    """
+
+    check: str
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def kept(check: str, settings: Any, path: Path) -> Iterator[Result]:
+    """Yield a result to fill in; written when the block ends without error, in place of an earlier one."""
+    result, started = Result(check, asdict(settings), versions=versions()), time.monotonic()
+    yield result
+    result.seconds = round(time.monotonic() - started, 1)
+    result.finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_json({"format": FORMAT} | asdict(result), path)
+
+
+def read_result(path: Path) -> Result:
+    """A result that was kept.
+
+    Raises:
+        WhenceError: If the file is none that this version reads.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WhenceError(f"{path} cannot be read ({error}) -- there is no result to show -- check again.") from None
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise WhenceError(f"{path} is not a check's result of this version -- it would be misread -- check again.")
+    return Result(**content)

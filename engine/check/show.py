@@ -1,0 +1,44 @@
+"""What ``python -m engine check`` prints: tables for the terminal."""
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from engine.check.result import CHECKS, Result
+from engine.progress import format_seconds
+
+
+def tables(result: Result) -> list[Any]:
+    """The question, the rows as a table, and how to read it."""
+    return [Text(f"\n{CHECKS[result.check]}", style="bold"), _exact(result), _reading(result)]
+
+
+def _exact(result: Result) -> Table:
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Curvature", no_wrap=True)
+    for heading in (
+        "Error of\nthe matrix", "Error of\nthe solve", "With exact\ninfluence", "With its\nranks",
+        "With the\nresponse", "Response per\npredicted change",
+    ):  # fmt: skip
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in result.rows:
+        errors = ("-" if row[name] is None else f"{row[name]:.3g}" for name in ("curvature_error", "solve_error"))
+        columns = ("correlation", "rank_correlation", "response_correlation", "response_slope")
+        made.add_row(Text(row["estimator"]), *errors, *(_interval(row, name) for name in columns))
+    return made
+
+
+def _interval(row: dict[str, Any], name: str) -> str:
+    if row[name] is None:
+        return "-"
+    return f"{row[name]:.2f}\n{row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f}"
+
+
+def _reading(result: Result) -> Text:
+    return Text(
+        f"A model trained on the beginnings of {result.settings['documents']} documents, {result.settings['queries']} "
+        "completions. Correlations: means over completions, below them 95% intervals. Response: what minimising the "
+        f"proximal Bregman objective with a document counted once more comes to. Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
