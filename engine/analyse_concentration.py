@@ -8,7 +8,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.concentration import Sign, concentration_of, tail_of
+from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_of
+from engine.analysis.inside import inside_documents
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
 from engine.analysis.tails import TailFit
 from engine.errors import WhenceError
@@ -47,7 +48,14 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
         return _of_all(run, sign, given.draws)
     query = run.find_query(given.query)
     found = concentration_of(run, query, given.tokens, given.draws, signs=[sign])
-    records: list[dict[str, Any]] = [{"table": "measures"} | row for row in found.to_dict("records")]
+    tables = {
+        "measures": found,
+        "curve": cumulative_curve(run, query, given.tokens, sign, given.draws),
+        "lorenz": lorenz_curve(run, query, given.tokens, sign),
+        "tokens": token_concentration(run, [query], sign).drop(columns="query"),
+        "inside": inside_documents(run, query, tokens=given.tokens, sign=sign).drop(columns="document"),
+    }
+    records = _records(tables)
     try:
         fit = tail_of(run, query, given.tokens, sign)
     except WhenceError as error:
@@ -71,8 +79,12 @@ def _of_all(run: Run, sign: Sign, draws: int) -> tuple[list[dict[str, Any]], lis
             f"{row['p_value']:.2g}",
         )  # fmt: skip
     whole = whole.assign(query=whole["query"].map(run.queries.set_index("query")["id"]))
-    tables = {"completions": whole, "frequency": link}
-    return [{"table": name} | row for name, of in tables.items() for row in of.to_dict("records")], [table, links]
+    return _records({"completions": whole, "frequency": link}), [table, links]
+
+
+def _records(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Rows of all tables, each with the name of its own."""
+    return [{"table": name} | row for name, of in tables.items() for row in of.to_dict("records")]
 
 
 def _measures(found: pd.DataFrame, sign: str) -> Table:

@@ -30,28 +30,46 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="score the N strongest documents of each completion, or of --query, and as many unrelated ones",
     )
+    usual = VariantSettings()
+    parser.add_argument("--draws", type=int, default=usual.draws, help="of each shuffle (default: %(default)s)")
+    parser.add_argument(
+        "--window-words",
+        type=int,
+        default=usual.window_words,
+        help="words of a window that words are shuffled within (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=usual.seed, help="of the shuffles (default: %(default)s)")
 
 
 def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Rows for ``--json`` and what is printed without it.
+    """Rows for ``--json`` and what is printed without it: variants of one document, or a summary of many.
+
+    Without a completion it is the summary, where documents were scored before; else the first completion.
 
     Raises:
-        RunError: If neither a completion nor ``--top`` is given and nothing was scored before.
+        RunError: If a document is given without a completion.
     """
     if given.document and not given.query:
         raise RunError("--document is given without --query -- a document acts on a completion -- add --query TITLE.")
-    if given.query is None or given.top is not None:
-        return _bulk(run, given)
-    query = run.find_query(given.query)
+    settings = VariantSettings(given.draws, given.window_words, given.seed)
+    if given.top is not None:
+        return _summed(run, _score_top(run, given, settings))
+    if given.query is None:
+        kept = read_top(run.folder, run.queries["query"].tolist())
+        if not kept.empty:
+            return _summed(run, kept)
+    query = run.find_query(given.query) if given.query else int(run.queries["query"].iloc[0])
     document = run.find_document(given.document) if given.document else int(rank_documents(run, query)["document"][0])
-    settings = VariantSettings()
     found = read_ablation(run, query, document, ablation_key(settings))
     if found is None:
         from engine.ablations import kept_ablation
         from engine.live import load_run
 
         found = kept_ablation(load_run(run.path), query, document, settings, progress_module.for_terminal())
-    return _records(run, found), _one(run, found)
+    shown = _one(run, found)
+    if given.query is None:
+        shown.append("One document is an example: add --top 3 for the strongest documents of every completion.")
+    return _records(run, found), shown
 
 
 def _records(run: Run, found: Ablation) -> list[dict[str, Any]]:
@@ -82,20 +100,15 @@ def _one(run: Run, found: Ablation) -> list[Any]:
     return [table, noise]
 
 
-def _bulk(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Any]]:
-    queries = [run.find_query(given.query)] if given.query else run.queries["query"].tolist()
-    if given.top is not None:
-        from engine.ablations import ablate_top
-        from engine.live import load_run
+def _score_top(run: Run, given: argparse.Namespace, settings: VariantSettings) -> pd.DataFrame:
+    from engine.ablations import ablate_top
+    from engine.live import load_run
 
-        scored = ablate_top(load_run(run.path), queries, given.top, progress=progress_module.for_terminal())
-    else:
-        scored = read_top(run.folder, queries)
-    if scored.empty:
-        raise RunError(
-            "no variants of this run's documents are kept -- there is nothing to sum up -- add --top 3 to score the "
-            "three strongest documents of each completion, or --query TITLE for one completion."
-        )
+    queries = [run.find_query(given.query)] if given.query else run.queries["query"].tolist()
+    return ablate_top(load_run(run.path), queries, given.top, settings, progress_module.for_terminal())
+
+
+def _summed(run: Run, scored: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Any]]:
     found = effects(scored, run.queries.set_index("query")["kind"])
     left, change = spread(found, "left"), spread(found, "change")
     parts = [_summary("Left of the influence of the strongest documents", left, "{:.0%}")]

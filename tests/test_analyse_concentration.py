@@ -32,9 +32,16 @@ def analyse(run, capsys):
 def test_one_completion_has_every_measure_and_its_tail(run, analyse):
     rows = json.loads(analyse("--query", "q/1", "--sign", "both", "--draws", "20", "--json"))
     found = concentration_of(run, 0, draws=20, signs=["both"])
-    assert [row["measure"] for row in rows[:-1]] == list(MEASURES)
-    assert [row["value"] for row in rows[:-1]] == pytest.approx(found["value"].tolist())
-    assert [row["shuffled_low"] for row in rows[:-1]] == pytest.approx(found["shuffled_low"].tolist())
+    measures = [row for row in rows if row["table"] == "measures"]
+    assert [row["measure"] for row in measures] == list(MEASURES)
+    assert [row["value"] for row in measures] == pytest.approx(found["value"].tolist())
+    assert [row["shuffled_low"] for row in measures] == pytest.approx(found["shuffled_low"].tolist())
+    of_tokens, curve, inside = ([row for row in rows if row["table"] == name] for name in ("tokens", "curve", "inside"))
+    expected = token_concentration(run, [0], "both")
+    assert [row["effective_number"] for row in of_tokens] == pytest.approx(expected["effective_number"].tolist())
+    assert curve[-1]["share"] == pytest.approx(1)
+    assert {row["title"] for row in inside} <= set(run.documents["title"])
+    assert inside
     assert rows[-1]["table"] == "tail"
     assert rows[-1]["exponent"] == pytest.approx(tail_of(run, 0, sign="both").exponent)
 

@@ -123,10 +123,20 @@ def test_a_second_look_computes_nothing(call, run, monkeypatch):
     assert call("--run", run, "--query", "When does the ferry leave?", "--json") == first
 
 
+def test_without_a_completion_the_first_is_an_example_until_documents_were_scored(call, run):
+    said = call("--run", run, "--draws", "2", "--window-words", "3")
+    assert "One document is an example: add --top 3" in said
+    rows = json.loads(call("--run", run, "--draws", "2", "--window-words", "3", "--json"))
+    assert {row["completion"] for row in rows} == {Run(run).queries["title"].iloc[0]}
+    assert max(row["draw"] for row in rows) == 1
+    call("--run", run, "--top", "1")
+    assert {row["measure"] for row in json.loads(call("--run", run, "--json"))} == {"left", "change"}
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "no variants of this run's documents are kept"),
+        (["--draws", "0"], "draws is 0"),
         (["--document", "d1"], "without --query"),
         (["--query", "nothing like it"], "no query of this run"),
         (["--query", "q1", "--document", "nothing like it"], "no document of this run"),

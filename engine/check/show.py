@@ -39,6 +39,6 @@ def _reading(result: Result) -> Text:
     return Text(
         f"A model trained on the beginnings of {result.settings['documents']} documents, {result.settings['queries']} "
         "completions. Correlations: means over completions, below them 95% intervals. Response: what minimising the "
-        f"proximal Bregman objective with a document counted once more comes to. Took {format_seconds(result.seconds)}.",
+        f"proximal Bregman objective with a document counted once more gives. Took {format_seconds(result.seconds)}.",
         style="dim",
     )
