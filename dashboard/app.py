@@ -9,9 +9,7 @@ if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on t
 
 import streamlit as st  # noqa: E402
 
-from dashboard import data  # noqa: E402
-
-RUN_PX = 260
+from dashboard.components.run_choice import choose_run  # noqa: E402
 
 st.set_page_config(page_title="Whence", page_icon=":material/alt_route:", layout="wide")
 page = st.navigation(
@@ -28,18 +26,5 @@ page = st.navigation(
     ],
     position="top",
 )
-runs = data.runs()
-if len(runs) > 1:
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        st.selectbox(
-            "Run in use",
-            list(runs),
-            key="run",
-            bind="query-params",
-            on_change=data.forget_choices,
-            label_visibility="collapsed",
-            width=RUN_PX,
-            icon=":material/database:",
-        )
-data.use_run(runs.get(st.session_state.get("run", next(iter(runs), ""))))
+choose_run(page.title)
 page.run()

@@ -5,25 +5,26 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.components import text
 from engine.analysis.document_tokens import START_PLACE, token_table, unit_influence
 from engine.analysis.ranking import headline, rank_documents
 from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
-from engine.errors import WhenceError
+from engine.errors import FormatError, RunError, WhenceError
 from engine.jobs import Job, JobTable
 from engine.pipeline import SAMPLES, read_config, run_folder, sample_file
 from engine.run import Run, TokenInfluence, is_run, readable
-from engine.store import repository_folder
+from engine.store import RunFolder, repository_folder
 from engine.worker_process import ensure_worker, force_cancel
 
 __all__ = ["START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "token_table", "unit_influence"]
 
-SAMPLE_COMMAND = "python -m engine run sample"
+RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]
 CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area")
 """What the address holds about one run and means nothing in another."""
 OF_COMPLETION = ("tokens", "document", "token", "word", "edit", "other")
@@ -39,19 +40,59 @@ def runs_folder() -> Path:
     return Path(os.environ.get("WHENCE_RUNS", repository_folder() / "runs")).resolve()
 
 
+@dataclass(frozen=True)
+class UnreadableRun:
+    """A run folder that this version cannot read.
+
+    Attributes:
+        path: The folder.
+        name: The folder's name, readable.
+        why: ``format`` if another version wrote it, ``manifest`` if its manifest cannot be read.
+        sample: Title of the embedded sample that is computed in this folder; empty for any other.
+    """
+
+    path: Path
+    name: str
+    why: Literal["format", "manifest"]
+    sample: str
+
+
 def runs() -> dict[str, Path]:
     """Readable name of each finished run -> its folder; the one shown first comes first."""
+    return {name: found for name, found in named_runs().items() if isinstance(found, Path)}
+
+
+def unreadable_runs() -> dict[str, UnreadableRun]:
+    """Readable name of each run folder that this version cannot read -> what is wrong with it."""
+    return {name: found for name, found in named_runs().items() if isinstance(found, UnreadableRun)}
+
+
+def named_runs() -> dict[str, Path | UnreadableRun]:
+    """All that an address may name as its run: finished runs, then unreadable ones; first what ``WHENCE_RUN`` names."""
     folder = runs_folder()
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     named = os.environ.get("WHENCE_RUN")
     first = [_folder_of(named)] if named else []
     newest = sorted(found, key=_changed, reverse=True)
-    labels: dict[str, Path] = {}
-    for path in dict.fromkeys(path.resolve() for path in first + newest):
-        name = _readable_name(str(path), _changed(path))
-        if name:
-            labels[name if name not in labels else f"{name} ({path.name})"] = path
+    there = [_looked_at(path) for path in dict.fromkeys(path.resolve() for path in first + newest)]
+    shown = [one for one in there if one is not None]
+    labels: dict[str, Path | UnreadableRun] = {}
+    for one in sorted(shown, key=lambda one: isinstance(one, UnreadableRun)):
+        name, path = (one.name, one.path) if isinstance(one, UnreadableRun) else (readable(one.name), one)
+        labels[name if name not in labels else f"{name} ({path.name})"] = one
+    if first and there[0] is not None:
+        named = next(label for label, one in labels.items() if one == there[0])
+        labels = {named: there[0]} | labels
     return labels
+
+
+def _looked_at(path: Path) -> Path | UnreadableRun | None:
+    """A finished run's folder, or why it cannot be read; None for any other folder."""
+    state = _state(str(path), _changed(path))
+    if state in ("format", "manifest"):
+        sample = next((name for name in SAMPLES if (runs_folder() / name).resolve() == path), None)
+        return UnreadableRun(path, readable(path.name), state, readable(sample) if sample else "")
+    return path if state == "finished" else None
 
 
 def _folder_of(name: str) -> Path:
@@ -69,9 +110,16 @@ def use_run(path: Path | None) -> None:
 
 
 def run_in_use() -> Run | None:
-    """The run the pages show; None without one."""
+    """The run the pages show; None without one, or if it is unreadable."""
     path = st.session_state.get("_run_path")
-    return None if path is None else open_run(path)
+    return None if path is None or unreadable_in_use() else open_run(path)
+
+
+def unreadable_in_use() -> UnreadableRun | None:
+    """What is wrong with the run that the pages should show; None where nothing is, or without one."""
+    path = st.session_state.get("_run_path")
+    found = None if path is None else _looked_at(path)
+    return found if isinstance(found, UnreadableRun) else None
 
 
 def open_run(path: Path) -> Run:
@@ -82,7 +130,7 @@ def open_run(path: Path) -> Run:
 def run_address(label: str = "") -> dict[str, str]:
     """What a link must carry so that it shows the run of this name, or the run in use."""
     name = label or st.session_state.get("run")
-    return {"run": name} if name and name != next(iter(runs())) else {}
+    return {"run": name} if name and name != next(iter(named_runs())) else {}
 
 
 def forget_choices(chosen: str = "run") -> None:
@@ -97,12 +145,15 @@ def _changed(path: Path) -> float:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _readable_name(path: str, changed: float) -> str:
-    """Name of a finished run; empty for any other folder. ``changed`` only keeps the cache true."""
+def _state(path: str, changed: float) -> Literal["format", "manifest", "finished", "none"]:
+    """What a folder holds: an unreadable run, and why; a finished one; or none. ``changed`` keeps the cache true."""
     try:
-        return Run(path).name if is_run(Path(path)) else ""
-    except WhenceError:
-        return ""
+        RunFolder(Path(path)).manifest()
+    except FormatError:
+        return "format"
+    except RunError:
+        return "manifest"
+    return "finished" if is_run(Path(path)) else "none"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -235,13 +286,13 @@ class Sample:
 
 
 def samples_to_compute() -> list[Sample]:
-    """The embedded samples without a finished run in the runs folder, in order; none if there is no sample."""
+    """The embedded samples that have no run in the runs folder, finished or unreadable, in order."""
     noted = repository_folder() / "sample_data" / "times.json"
     times = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
     found = []
     for name in SAMPLES:
         folder = runs_folder() / name
-        if not sample_file(name).is_file() or _readable_name(str(folder), _changed(folder)):
+        if not sample_file(name).is_file() or _looked_at(folder.resolve()) is not None:
             continue
         taken = times.get(name, {})
         taken = {**taken, "seconds": sum(taken["seconds"].values())} if taken else {}
@@ -348,7 +399,7 @@ def provenance(run: Run, completion: Completion) -> dict[str, str | float]:
         "completion_under_study": completion.label,
         "prompt": completion.prompt,
         "completion": completion.text,
-        "measurement": run.measurement,
+        "measurement": text.MEASUREMENTS[run.measurement],
         "influence_unit": f"{run.unit} per unit of weight",
         "curvature": run.estimator,
         "damping_factor": run.query["settings"]["damping_factor"],

@@ -195,6 +195,10 @@ def test_draws_are_summed_up_by_mean_and_range(loaded):
     shuffled = table[table["variant"] == "words_shuffled"]["influence"]
     row = found[found["variant"] == "words_shuffled"].iloc[0]
     assert (row.draws, row.low, row.high) == (4, shuffled.min(), shuffled.max())
+    drawn = table[table["variant"] == "words_shuffled"]
+    for name in ("difference", "ratio"):
+        expected = drawn[name].agg(["mean", "min", "max"]).tolist()
+        assert row[[name, f"{name}_low", f"{name}_high"]].tolist() == pytest.approx(expected, nan_ok=True)
     assert row.influence == pytest.approx(shuffled.mean())
     assert row.low < row.high
     assert found[found["variant"] == "other_document"]["draws"].tolist() == [1, 1]

@@ -154,7 +154,7 @@ def test_token_influences_that_are_not_stored_can_be_asked_for(open_page, tiny):
 def test_without_a_run_home_offers_the_sample_and_influence_leads_there(open_page, tmp_path):
     assert "no finished run" in words(open_page(tmp_path))
     app = open_page(tmp_path, "home")
-    assert data.SAMPLE_COMMAND in app.code[0].value
+    assert app.code[0].value == "python -m engine run sample"
     assert [button.label for button in app.button] == [
         "Compute “Sample”", "Compute “Sample large”", "Compute “Sample base”", "Compute “Sample large base”",
     ]  # fmt: skip
@@ -213,7 +213,9 @@ def test_with_several_runs_one_is_chosen_by_name(open_page, tmp_path):
         time.sleep(0.02)  # the newest is shown first
     assert "Run in use: Second run" in words(open_page(tmp_path, "home"))
     assert "Run in use: First run" in words(open_page(tmp_path, "home", run="First run"))
-    assert "Run in use: Second run" in words(open_page(tmp_path, "home", run="No such run"))
+    lost = open_page(tmp_path, "home", run="No such run")
+    assert "Run in use: Second run" in words(lost)
+    assert [one.value for one in lost.warning] == ["The link names a run that is not here. Another one is shown."]
 
 
 @pytest.mark.parametrize("number", range(len(PAYLOADS)))

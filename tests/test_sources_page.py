@@ -187,7 +187,7 @@ def test_a_run_without_scored_documents_says_what_to_do(open_page, tmp_path):
     empty |= {f"influence.{row.query}.{row.token}": pa.array([], pa.float32()) for row in run.query_tokens.itertuples()}
     write_table(pa.table(empty), run.folder.shard("documents", 0))
     app = open_page(tmp_path, "sources")
-    assert "there is nothing to rank" in app.error[0].value.replace("\\", "")
+    assert "This run scored no document, so there is no influence" in app.info[0].value
 
 
 def test_without_a_run_the_page_leads_home(open_page, tmp_path):

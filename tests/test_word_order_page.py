@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -72,18 +73,40 @@ def test_the_page_answers_with_what_is_left_and_the_noise(opened, runs, run):
     told = words(opened())
     assert "## Reversing the words leaves 10% of this document's influence." in told
     assert "**+2.00** of **+20.0** nats per unit of weight is left" in told
-    assert "between **15%** and **25%** over 3 draws" in told
+    assert "shuffling all words leaves **20%** (range of 3 draws: 15% to 25%)" in told
+    assert "shuffling within windows of 5 words **45%** (range of 3 draws: 40% to 50%)" in told
     assert "19 of 20 unrelated documents stay below 1.00" in told
-    assert "Mean of 3 draws +4.00, from +3.00 to +5.00" in told
+    assert (
+        "**+3.00** nats per unit of weight, a difference of **−17.0** nats per unit of weight · 15% of the original"
+    ) in told
+    assert (
+        "Mean (range of 3 draws): +4.00 (+3.00 to +5.00), difference −16.0 (−17.0 to −15.0) nats per unit of weight; "
+        "20% of the original (15% to 25%)"
+    ) in told
+    assert "**Words shuffled within windows of 5 words, draw 1** :gray-badge[hypothetical]" in told
+    assert "Variants are hypothetical texts: the model never saw them." in told
     assert ":gray-badge[hypothetical]" in told
     assert jobs(runs) == []
+
+
+def test_the_table_of_variants_has_the_chart_in_numbers(opened, run):
+    keep(run, strongest(run))
+    table = next(element.value for element in opened().dataframe if "influence_range" in element.value)
+    rows = table.set_index("variant")
+    assert rows.index[0] == "Original"
+    assert rows["influence"][["Original", "Words reversed", "Words shuffled"]].tolist() == pytest.approx([20, 2, 4])
+    shuffled = rows.loc["Words shuffled"]
+    assert (shuffled["draws"], shuffled["influence_range"]) == (3, "+3.00 to +5.00")
+    assert (shuffled["difference"], shuffled["difference_range"]) == (pytest.approx(-16), "−17.0 to −15.0")
+    assert (shuffled["ratio"], shuffled["ratio_range"]) == (pytest.approx(0.2), "15% to 25%")
+    assert rows.at["Words reversed", "influence_range"] == ""
 
 
 def test_within_the_noise_no_share_is_given(opened, run):
     keep(run, strongest(run), noise=50.0)
     told = words(opened())
     assert "within the noise, so no share of it is given" in told
-    assert "Reversing the words changes it by **−18.0**" in told
+    assert "Reversing the words changes it by **−18.0** nats per unit of weight." in told
     assert "no share: the original is within the noise" in told
     assert "% of the original" not in told
 
@@ -127,7 +150,7 @@ def test_a_readers_text_is_asked_for_and_its_result_stands_beside_the_original(o
     key = keep(run, document, settings)
     assert key == job.arguments["key"]
     told = words(opened(edit=key))
-    assert "**+15.0** nats per unit of weight, 75% of the original's: a difference of **−5.00**" in told
+    assert "**+15.0** nats per unit of weight, 75% of the original's: a difference of **−5.00** nats per unit" in told
     assert "**Your edit** :gray-badge[hypothetical]" in told
 
 
@@ -205,6 +228,10 @@ def test_variants_that_went_missing_are_asked_for_again_but_not_for_ever(opened,
 # Over all completions
 
 
+def bulk_table(app) -> pd.DataFrame:
+    return next(element.value for element in app.dataframe if "completions" in element.value)
+
+
 def keep_bulk(run: Run, left: dict[int, float]) -> None:
     """One strong and one unrelated document for each of these completions."""
     for query, share in left.items():
@@ -231,17 +258,28 @@ def test_the_bulk_says_how_much_it_will_compute_and_asks_for_it(opened, runs, ru
 def test_the_bulk_answers_over_completions_and_compares_with_what_is_known(opened, run):
     keep(run, strongest(run))
     keep_bulk(run, {0: 0.05, 1: 0.3, 2: 0.5})
-    app = opened()
+    app = opened(measure="Share left")
     told = words(app)
     assert "#### Over 3 completions, reversing the words leaves 30% of the influence." in told
     assert "95% interval **5.0%** to **50%**" in told
     assert "Here it is undecided" in told
     assert "changes its influence by 0.2 noise levels" in told
-    table = app.dataframe[0].value
+    table = bulk_table(app)
     row = table[(table["variant"] == "Words reversed") & (table["kind"] == "All kinds")].iloc[0]
     assert (row["median"], row["completions"]) == (pytest.approx(0.3), 3)
-    change = opened(measure="Change against noise").dataframe[0].value
+    change = bulk_table(opened())  # it opens on the measure that has the control
     assert set(change["documents"]) == {"strongest", "unrelated"}
+    assert change["hypothetical"].all()
+
+
+def test_the_bulk_can_be_of_one_kind(opened, run):
+    keep(run, strongest(run))
+    keep_bulk(run, {0: 0.05, 1: 0.3, 2: 0.5})
+    app = opened(bulk_kind="Sum", measure="Share left")
+    table = bulk_table(app).set_index("variant")
+    assert set(table["kind"]) == {"Sum"}
+    assert (table.at["Words reversed", "completions"], table.at["Words reversed", "median"]) == (2, pytest.approx(0.4))
+    assert set(bulk_table(opened(bulk_kind="No kind", measure="Share left"))["kind"]) == {"All kinds", "Story", "Sum"}
 
 
 def test_a_part_of_the_bulk_is_shown_and_can_be_gone_on_with(opened, run):
@@ -259,7 +297,7 @@ def test_a_part_of_the_bulk_is_shown_and_can_be_gone_on_with(opened, run):
      ([0.01, 0.05, 0.5, 0.6], "undecided"), ([0.01, 0.02], "too few completions")],
 )  # fmt: skip
 def test_the_verdict_follows_the_interval(shares, verdict):
-    found = analyses.pd.DataFrame({"kind": "Fact", "variant": "words_reversed", "control": False, "left": shares})
+    found = pd.DataFrame({"kind": "Fact", "variant": "words_reversed", "control": False, "left": shares})
     left = spread(found, "left")
     assert verdict in overall(left, left.assign(control=False), 9)[1]
 

@@ -9,6 +9,7 @@ import streamlit as st
 from engine.analysis import comparison
 from engine.analysis.comparison import Agreement, Pairs
 from engine.analysis.concentration import bootstrap_intervals, cumulative_curve, measures
+from engine.analysis.resampling import drawn_by
 from engine.analysis.sources import multipliers
 from engine.run import Run
 
@@ -21,6 +22,12 @@ SIDE_MEASURES = {
     "gini": "Gini coefficient",
     "effective_number": "Effective number of documents",
 }
+DRAWN_AGREEMENT = drawn_by(comparison.agreement)
+"""What chance the interval of :func:`compared` rests on: its draws and their seed."""
+DRAWN_CONCENTRATION = drawn_by(bootstrap_intervals) | {"draws_of_curve": drawn_by(cumulative_curve)["draws"]}
+"""Likewise :func:`side_measures` and :func:`side_curve`."""
+DRAWN_SOURCES = drawn_by(multipliers)
+"""Likewise :func:`side_sources`."""
 
 _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 

@@ -8,11 +8,22 @@ import streamlit as st
 from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_curve, tail_of
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
-from engine.analysis.tails import TailFit
+from engine.analysis.resampling import drawn_by
+from engine.analysis.tails import TailFit, cluster_interval
 from engine.errors import WhenceError
 from engine.run import Run
 
 __all__ = ["Sign", "TailFit"]
+
+TAIL_DRAWS, FREQUENCY_DRAWS = 100, 400
+DRAWN = drawn_by(concentration_of) | {
+    "draws_of_curve": drawn_by(cumulative_curve)["draws"], "draws_of_tail_fit": TAIL_DRAWS,
+}  # fmt: skip
+"""What chance :func:`concentration` rests on: draws behind each interval, and their seed."""
+DRAWN_FREQUENCY = {"draws": FREQUENCY_DRAWS, "seed": drawn_by(cluster_interval)["seed"]}
+"""Likewise :func:`frequency_link`."""
+DRAWN_INSIDE = drawn_by(pooled_inside)
+"""Likewise :func:`inside`."""
 
 _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
@@ -50,7 +61,7 @@ def concentration(run: Run, query: int, tokens: tuple[int, ...], sign: Sign) -> 
         cumulative_curve(run, query, chosen, sign),
         lorenz_curve(run, query, chosen, sign),
         tail,
-        _fit(run, query, chosen, sign, draws=100),
+        _fit(run, query, chosen, sign, draws=TAIL_DRAWS),
         _fit(run, query, chosen, sign, draws=0, x_min=half),
     )
 
@@ -72,9 +83,6 @@ def every_token(run: Run, sign: Sign) -> pd.DataFrame:
 def frequency_link(run: Run, sign: Sign, measure: str) -> pd.DataFrame:
     """Whether a measure of concentration goes with a token's frequency (:func:`frequency_correlation`)."""
     return frequency_correlation(every_token(run, sign), measure, draws=FREQUENCY_DRAWS)
-
-
-FREQUENCY_DRAWS = 400
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)

@@ -15,9 +15,14 @@ _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 def document_map(run: Run, features: str) -> DocumentMap | None:
-    """The map of a run's documents; None where there is none yet."""
+    """The map of a run's documents; None where there is none that this version reads."""
     file = run.folder.map(features)
     return _map(run, features, file.stat().st_mtime_ns) if file.is_file() else None
+
+
+def is_of_another_version(run: Run, features: str) -> bool:
+    """Whether a map is there, but in a format that this version does not read."""
+    return run.folder.map(features).is_file() and document_map(run, features) is None
 
 
 @st.cache_data(max_entries=6, show_spinner=False, hash_funcs=_OF_RUN)

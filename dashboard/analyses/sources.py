@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from engine.analysis.resampling import drawn_by
 from engine.analysis.sources import (
     By,
     Weight,
@@ -23,6 +24,8 @@ _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 DRAWS, FEW_DRAWS = 200, 50
+SEED = drawn_by(multipliers_of_groups)["seed"]
+MASS_DRAWS = drawn_by(signed_mass)["draws"]
 MANY = 1_000_000
 """Documents times completions from which fewer resamplings must do: 200 of them take five seconds for each million."""
 

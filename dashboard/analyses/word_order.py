@@ -14,14 +14,15 @@ from dashboard import data
 from engine.ablation_file import ablation_key, read_ablation, read_top, top_changed
 from engine.analysis.ablation import Ablation, VariantInfluence, summarise
 from engine.analysis.document_tokens import unit_influence
+from engine.analysis.resampling import drawn_by
 from engine.analysis.units import Unit, display_units
-from engine.analysis.word_order import ALL_KINDS, effects, spread
+from engine.analysis.word_order import ALL_KINDS, DRAWS, effects, spread
 from engine.run import Run
-from engine.variants import LABELS, MADE, OF_CORPUS, RECORDED, VariantSettings, words
+from engine.variants import LABELS as NAMES
+from engine.variants import MADE, OF_CORPUS, ORIGINAL, RECORDED, VariantSettings, words
 
 __all__ = [
-    "ALL_KINDS", "LABELS", "MADE", "OF_CORPUS", "RECORDED", "Ablation", "VariantInfluence", "VariantSettings",
-    "summarise",
+    "ALL_KINDS", "MADE", "OF_CORPUS", "RECORDED", "Ablation", "VariantInfluence", "VariantSettings", "summarise",
 ]  # fmt: skip
 
 _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
@@ -30,6 +31,19 @@ _OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 PER_QUERY = 3
 """Documents of each completion, and unrelated ones, that are scored in bulk."""
 DEFAULT_VARIANTS = VariantSettings()
+LABELS = NAMES | {
+    "words_shuffled_nearby": f"{NAMES['words_shuffled_nearby']} of {DEFAULT_VARIANTS.window_words} words",
+}
+"""What pages call each variant."""
+DRAWN = {name: getattr(DEFAULT_VARIANTS, name) for name in ("draws", "seed", "window_words")}
+"""How the shuffles are made."""
+DRAWN_OVER_ALL = DRAWN | {"resamplings": DRAWS, "seed_of_resamplings": drawn_by(spread)["seed"]}
+"""Likewise, and what the intervals of :func:`word_order_spread` rest on."""
+
+
+def is_hypothetical(name: str) -> bool:
+    """Whether a variant of this name is a text that the model never saw."""
+    return name not in (ORIGINAL, *OF_CORPUS)
 
 
 def edit_settings(text: str) -> VariantSettings:
@@ -103,14 +117,17 @@ def _effects(run: Run, changed: float) -> pd.DataFrame:
     return found.assign(completion=found["query"].map(queries["title"]))
 
 
-def word_order_spread(run: Run, measure: str) -> pd.DataFrame:
-    """Medians over completions of ``left`` or ``change``, with intervals."""
-    return _spread(run, measure, top_changed(run.folder))
+def word_order_spread(run: Run, measure: str, kind: str = ALL_KINDS) -> pd.DataFrame:
+    """Medians over completions, of one kind or of every kind, of ``left`` or ``change``, with intervals."""
+    return _spread(run, measure, kind, top_changed(run.folder))
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
-def _spread(run: Run, measure: str, changed: float) -> pd.DataFrame:
-    return spread(_effects(run, changed), measure)
+def _spread(run: Run, measure: str, kind: str, changed: float) -> pd.DataFrame:
+    found = _effects(run, changed)
+    if kind == ALL_KINDS:
+        return spread(found, measure)
+    return spread(found[found["kind"] == kind], measure).assign(kind=kind)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard.components import text
 from dashboard.components.figure import LOWERS, NEUTRAL, PALETTE, RAISES
+from dashboard.components.word_order_charts import broken
 
 SIDES = (PALETTE[2], PALETTE[3])
 """Left and right; blue and vermillion keep their meaning."""
@@ -189,10 +190,11 @@ def word_orders(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> go.Figu
         tables: variant, left (NaN within the noise), low, high of each side.
         names: Names of the two sides.
     """
-    labels = list(dict.fromkeys(label for table in tables for label in table["variant"]))[::-1]
+    kept = list(dict.fromkeys(label for table in tables for label in table["variant"]))[::-1]
+    labels = [broken(label) for label in kept]
     figure = go.Figure()
     for place, (table, name, colour) in enumerate(zip(tables, names, SIDES, strict=True)):
-        side, rows = ("Left", "Right")[place], table.set_index("variant").reindex(labels)
+        side, rows = ("Left", "Right")[place], table.set_index("variant").reindex(kept)
         figure.add_trace(
             go.Bar(
                 y=labels, x=rows["left"].to_numpy(), orientation="h", offsetgroup=str(1 - place),
@@ -203,6 +205,7 @@ def word_orders(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> go.Figu
                 hovertemplate=f"{side}: %{{x:.0%}}<extra>%{{y}}</extra>",
             )
         )  # fmt: skip
-    figure.update_xaxes(title="Share of the original's influence", tickformat=".0%", zeroline=True)
+    title = "Share of the original's influence<br>left by hypothetical texts<br>the model never saw"
+    figure.update_xaxes(title=title, tickformat=".0%", zeroline=True)
     figure.update_yaxes(title=None, automargin=True)
     return figure.update_layout(legend=LEGEND | {"orientation": "v"}, barmode="group", bargap=0.3)

@@ -8,6 +8,7 @@ from dashboard import data
 from dashboard.analyses import comparison as analyses
 from dashboard.components import text, url
 from dashboard.components.page import choose_completion
+from dashboard.components.run_choice import unreadable
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:
         left = Chosen(run, label, choose_completion(run, label="Left completion", kinds=False))
     with second, st.container(border=True):
         other_label = label
+        _lost_run(list(runs))
         if len(runs) > 1:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown("**Right**", width="content")
@@ -58,11 +60,19 @@ def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:
     return left, right
 
 
+def _lost_run(labels: list[str]) -> None:
+    """Say that the address's run on the right cannot be shown."""
+    wanted = url.get("other_run")
+    if wanted in data.unreadable_runs():
+        unreadable(data.unreadable_runs()[wanted])
+        st.warning("The run in use is shown instead.")
+    elif wanted and wanted not in labels:
+        st.warning("The link names a run that is not here. The run in use is shown instead.")
+
+
 def _other_run(labels: list[str], label: str) -> str:
     """The run on the right: the address's, else the one in use."""
     wanted = url.get("other_run")
-    if wanted and wanted not in labels:
-        st.warning("The link names a run that is not here. The run in use is shown instead.")
     current = wanted if wanted in labels else label
     st.session_state["_other_run"] = current
 

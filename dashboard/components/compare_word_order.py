@@ -46,7 +46,7 @@ def word_order_of_both(
     else:
         figure = word_orders(tables, names)
         show_figure(
-            figure, key="compare_word_order", height=150 + ROW_PX * max(map(len, tables)),
+            figure, key="compare_word_order", height=190 + ROW_PX * max(map(len, tables)),
             alt="Share of the strongest document's influence that each variant leaves, on both sides",
         )  # fmt: skip
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -55,7 +55,9 @@ def word_order_of_both(
                 f"{titles}. Whiskers: range over draws. No bar where the document is within the noise."
             )
             both = pd.concat([table.assign(side=name) for (name, _, _), table in zip(sides, tables, strict=True)])
-            download(both, provenance, "word_order", "download_word_orders", {"Word order": figure})
+            download(
+                both, provenance | analyses.DRAWN, "word_order", "download_word_orders", {"Word order": figure}
+            )  # fmt: skip
     for name, chosen, _ in sides:
         address = data.run_address(chosen.label) | {"query": chosen.completion.id}
         st.page_link(
@@ -101,11 +103,11 @@ def _compute(missing: Sequence[tuple[str, Chosen, pd.Series]]) -> None:
 
 
 def _left(found: analyses.Ablation) -> pd.DataFrame:
-    """Share left by each variant made of the document's own words: variant, left, low, high (over draws)."""
+    """Share left by each variant of the document's own words: variant, left, low, high (over draws), hypothetical."""
     rows = analyses.summarise(found.table())
     rows = rows[rows["variant"].isin(analyses.MADE)]
-    bounds = pd.DataFrame({"low": rows["low"] / rows["original"], "high": rows["high"] / rows["original"]})
     return pd.DataFrame(
         {"variant": rows["variant"].map(analyses.LABELS), "left": rows["ratio"]}
-        | {"low": bounds.min(axis=1), "high": bounds.max(axis=1)}
+        | {"low": rows["ratio_low"], "high": rows["ratio_high"]}
+        | {"draws": rows["draws"], "hypothetical": rows["variant"].map(analyses.is_hypothetical)}
     ).reset_index(drop=True)

@@ -58,11 +58,12 @@ def inside_documents(choice: Choice, sign: analyses.Sign) -> None:
     }
     provenance = data.provenance(choice.run, choice.completion) | {
         "completion_tokens": ",".join(map(str, choice.rows)), "token_influence": kind, "documents_that": VERBS[sign],
-    }  # fmt: skip
+    } | analyses.DRAWN_INSIDE  # fmt: skip
     with st.container(horizontal=True):
         download(
-            table.drop(columns=["document", "place_correlation", "frequency_correlation"]), provenance,
-            "inside_documents", "download_inside", charts,
+            {"Documents": table.drop(columns=["document", "place_correlation", "frequency_correlation"]),
+             "By place and frequency": pooled},
+            provenance, "inside_documents", "download_inside", charts,
         )  # fmt: skip
     left, right = st.columns(2, gap="medium")
     with left:

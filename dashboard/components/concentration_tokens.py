@@ -55,8 +55,8 @@ def rare_and_frequent(choice: Choice, sign: analyses.Sign) -> None:
     figure = frequency_chart(tokens, measure, label, choice.completion.query, names)
     table = _table(tokens, names)
     download(
-        table, _provenance(choice, sign), "completion_tokens", "download_completion_tokens",
-        {"Tokens by frequency": figure},
+        {"Each token": table, "Correlation": link.assign(measure=measure)}, _provenance(choice, sign),
+        "completion_tokens", "download_completion_tokens", {"Tokens by frequency": figure},
     )  # fmt: skip
     key = f"chart_frequency_{measure}_{sign}"
     ids = {completion.query: completion.id for completion in data.completions(run)}
@@ -204,7 +204,8 @@ def _pick(ids: dict[int, str], point: str) -> None:
 def _provenance(choice: Choice, sign: str) -> dict[str, str | float]:
     every = data.provenance(choice.run, choice.completion)
     of_one = ("completion_under_study", "prompt", "completion")
-    return {name: value for name, value in every.items() if name not in of_one} | {"influence_sign": sign}
+    kept = {name: value for name, value in every.items() if name not in of_one}
+    return kept | {"influence_sign": sign} | analyses.DRAWN_FREQUENCY
 
 
 def _number(value: float) -> str:

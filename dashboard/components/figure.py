@@ -12,8 +12,13 @@ from dashboard.components import text
 RAISES, LOWERS, NEUTRAL = "#0072B2", "#D55E00", "#8C8C8C"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#5B4B8A", "#A0522D", "#117733")
 """Told apart under every common colour blindness as far as the seventh."""
-PICTURE_PX = (1100, 620)
-CAPTION_PX = 60
+PICTURE_PX = (1100, 560)
+AXIS_PX, LINE_PX = 100, 17
+"""Room under a picture's chart: for its axis, and for each line of where it comes from."""
+TEXTS = ("completion_under_study", "prompt", "completion")
+"""What provenance says in words of the corpus: these can be long."""
+VALUE, LINE = 80, 165
+"""Characters of a value, and of a line."""
 MIMES = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
 
 
@@ -50,22 +55,29 @@ def picture(figure: go.Figure, provenance: dict[str, str | float], ending: str) 
         ending: ``png``, ``svg`` or ``html``.
     """
     width, height = PICTURE_PX
-    lines = " · ".join(f"{name.replace('_', ' ')}: {value}" for name, value in provenance.items() if value != "")
+    lines = _lines(provenance)
+    height += LINE_PX * len(lines)
     drawn = go.Figure(figure).update_layout(template="plotly_white", width=None, height=height, autosize=True)
-    drawn.update_layout(margin={"l": 70, "r": 30, "t": 50, "b": 70 + CAPTION_PX})
+    drawn.update_layout(margin={"l": 70, "r": 30, "t": 50, "b": AXIS_PX + LINE_PX * len(lines)})
     drawn.add_annotation(
-        text="<br>".join(text.chart_text(line, 170) for line in _wrapped(lines)), showarrow=False, align="left",
-        xref="paper", yref="paper", x=0, y=0, xanchor="left", yanchor="top", yshift=-70, font={"size": 11},
+        text="<br>".join(text.chart_text(line, VALUE + LINE) for line in lines), showarrow=False, align="left",
+        xref="paper", yref="paper", x=0, y=0, xanchor="left", yanchor="top", yshift=-AXIS_PX, font={"size": 11},
     )  # fmt: skip
     if ending == "html":
         return drawn.to_html(include_plotlyjs=True, config={"displaylogo": False}).encode("utf-8")
     return drawn.to_image(format=ending, width=width, height=height, scale=2)
 
 
-def _wrapped(line: str, limit: int = 165) -> list[str]:
+def _lines(provenance: dict[str, str | float]) -> list[str]:
+    """Where a chart comes from, in lines that fit under it: each value cut short, words of the corpus last."""
+    said = [
+        f"{name.replace('_', ' ')}: {text.plain(str(provenance[name]), VALUE)}"
+        for name in sorted(provenance, key=lambda name: name.endswith(TEXTS))
+        if provenance[name] != ""
+    ]
     lines = [""]
-    for word in line.split(" "):
-        if len(lines[-1]) + len(word) > limit:
+    for word in " · ".join(said).split(" "):
+        if len(lines[-1]) + len(word) > LINE:
             lines.append("")
         lines[-1] += word + " "
-    return lines[:3]
+    return lines

@@ -98,7 +98,7 @@ def _result(found: analyses.Ablation, scored: analyses.Ablation) -> None:
     left = "" if ratio is None else f", {text.share(ratio)} of the original's"
     st.markdown(
         f"**{text.number(one.total)}** {found.unit} per unit of weight{left}: a difference of "
-        f"**{text.number(found.difference(one))}**."
+        f"**{text.number(found.difference(one))}** {found.unit} per unit of weight."
     )
     st.button("Take it away", key=f"away_{one.name}", on_click=url.put, type="tertiary", icon=":material/close:",
               args=("edit" if one.name == "edit" else "other",))  # fmt: skip

@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text, url
+from dashboard.components.run_choice import unreadable
 
 ALL_KINDS = "All"
 
@@ -12,6 +13,12 @@ def ask(question: str) -> data.Run:
     """Write the page's question as its title and return the run in use; without one, say what to do and stop."""
     st.title(question, anchor=False)
     run = data.run_in_use()
+    if (found := data.unreadable_in_use()) is not None:
+        unreadable(found)
+        if data.runs():
+            st.caption("Other runs can be chosen at the top right.")
+        st.page_link("views/home.py", label="Go to Home", icon=":material/home:", query_params=data.run_address())
+        st.stop()
     if run is None:
         st.info("There is no finished run to look at yet. Start one from Home.", icon=":material/info:")
         st.page_link("views/home.py", label="Go to Home", icon=":material/home:")

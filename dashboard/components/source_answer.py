@@ -52,18 +52,23 @@ class SourceView:
     def at_k(self) -> pd.DataFrame:
         return self.table[self.table["k"] == self.k]
 
+    def readable(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table whose groups have the names that the page shows."""
+        return table.assign(group=table["group"].map(text.language)) if self.word == "Language" else table
+
     @property
     def provenance(self) -> dict[str, str | float]:
         return {
             "run": self.run.name,
             "model": self.run.model_name,
-            "measurement": self.run.measurement,
+            "measurement": text.MEASUREMENTS[self.run.measurement],
             "influence_unit": self.unit,
             "curvature": self.run.estimator,
             "damping_factor": self.run.query["settings"]["damping_factor"],
             "grouped_by": BY[self.word],
             "shares_counted_in": self.weight,
             "resamplings": analyses.source_draws(self.run, self.asked),
+            "seed": analyses.SEED,
             "computed": self.run.score.get("finished", ""),
         }
 

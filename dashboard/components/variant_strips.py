@@ -16,6 +16,10 @@ from dashboard.components.token_strip import Piece, scale_of, token_strip
 PER_ROW = 3
 MAX_PIECES = 4_000
 NEVER_SEEN = "hypothetical"
+VARIANTS_NEVER_SEEN = (
+    "Variants are hypothetical texts: the model never saw them. Each is scored as if it had been a document of the "
+    "corpus."
+)
 NEVER_SEEN_HELP = "The model never saw this text. It is scored as if it had been a document of the corpus."
 
 
@@ -66,9 +70,9 @@ def _one(
 ) -> None:
     units, words = shown.strip.units, shown.strip.words
     original = shown.one.name == "original"
-    of_corpus = original or shown.one.name in analyses.OF_CORPUS
-    badge = "" if of_corpus else f" :gray-badge[{NEVER_SEEN}]"
-    st.markdown(f"**{text.escape(shown.label)}**{badge}", help=None if of_corpus else NEVER_SEEN_HELP)
+    unseen = analyses.is_hypothetical(shown.one.name)
+    badge = f" :gray-badge[{NEVER_SEEN}]" if unseen else ""
+    st.markdown(f"**{text.escape(shown.label)}**{badge}", help=NEVER_SEEN_HELP if unseen else None)
     word_at = {unit.tokens[0]: number for unit, number in zip(units, words, strict=True) if unit.tokens}
 
     def choose(places: list[int]) -> None:
@@ -105,19 +109,27 @@ def _pieces(strip: analyses.Strip) -> list[Piece]:
 
 def _numbers(shown: Shown, found: analyses.Ablation) -> str:
     """Influence, difference and share under a strip."""
-    total = shown.one.total
+    total, unit = shown.one.total, f"{found.unit} per unit of weight"
     if shown.summary is None:
-        return f"**{text.number(total)}** {found.unit} per unit of weight"
+        return f"**{text.number(total)}** {unit}"
     difference, ratio = found.difference(shown.one), found.ratio(shown.one)
     left = "no share: the original is within the noise" if ratio is None else f"{text.share(ratio)} of the original"
-    line = f"**{text.number(total)}**, a difference of **{text.number(difference)}** · {left}"
+    line = f"**{text.number(total)}** {unit}, a difference of **{text.number(difference)}** {unit} · {left}"
     row = shown.summary
     if row["draws"] > 1:
         line += (
-            f"  \n:gray[Mean of {row['draws']} draws {text.number(row['influence'])}, from {text.number(row['low'])} "
-            f"to {text.number(row['high'])}]"
+            f"  \n:gray[Mean (range of {row['draws']} draws): {text.number(row['influence'])} "
+            f"({_range(row, '', text.number)}), difference {text.number(row['difference'])} "
+            f"({_range(row, 'difference_', text.number)}) {unit}"
         )
+        if ratio is not None:
+            line += f"; {text.share(row['ratio'])} of the original ({_range(row, 'ratio_', text.share)})"
+        line += "]"
     return line
+
+
+def _range(row: pd.Series, prefix: str, write: Callable[[float], str]) -> str:
+    return f"{write(row[f'{prefix}low'])} to {write(row[f'{prefix}high'])}"
 
 
 def pinned_word(shown: Sequence[Shown], original: str, word: int, unit: str) -> None:

@@ -9,6 +9,7 @@ from dashboard.components import text
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
+from dashboard.components.variant_strips import VARIANTS_NEVER_SEEN
 from dashboard.components.word_order_charts import axis_range, height, spread_figure
 from dashboard.components.word_order_words import overall
 
@@ -64,29 +65,49 @@ def _show(run: data.Run, found: pd.DataFrame, done: int, wanted: int) -> None:
     st.markdown(sentence)
     if done < wanted:
         st.caption(f"So far {done:,} of {wanted:,} completions.")
-    label = st.segmented_control(
-        "Measure", list(MEASURES), default="Share left", required=True, key="measure", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
-    measure = MEASURES.get(label, "left")
-    spread = left if measure == "left" else change
+    spreads = dict(zip(MEASURES, (left, change), strict=True))
+    first = next((name for name, spread in spreads.items() if spread["control"].any()), next(iter(spreads)))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = st.segmented_control(
+            "Measure", list(MEASURES), default=first, required=True, key="measure", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        kind = _choose_kind(found)
+    label = label if label in MEASURES else first
+    measure, spread = MEASURES[label], spreads[label]
+    if kind != analyses.ALL_KINDS:
+        found, spread = found[found["kind"] == kind], analyses.word_order_spread(run, measure, kind)
     if spread.empty:
         st.info("No completion has a document that stands above the noise. Look at the change instead.")
         return
-    figure = spread_figure(found, _all(spread), measure, analyses.LABELS)
+    medians = spread[spread["kind"] == kind]
+    figure = spread_figure(found, medians, measure, analyses.LABELS)
     variants = spread["variant"].nunique()
     show_figure(
         figure, key=f"spread_{measure}", height=height(variants) + 40 + 12 * variants,
         alt=f"{label} by variant, one point per completion, with medians and intervals; the table has the numbers.",
     )  # fmt: skip
-    low, high = axis_range(found, _all(spread), measure)
+    low, high = axis_range(found, medians, measure)
     beyond = int((~found[measure].dropna().between(low, high)).sum())
     far = f" Beyond the axis: {beyond:,} point{'' if beyond == 1 else 's'}." if beyond else ""
-    st.caption(EXPLANATIONS[measure] + far)
+    st.caption(f"{EXPLANATIONS[measure]} {VARIANTS_NEVER_SEEN}{far}")
     table = _readable(spread)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
         download(table, _provenance(run), f"word_order_{measure}", "download_spread", figures={label: figure})
     _table(table, measure)
+
+
+def _choose_kind(found: pd.DataFrame) -> str:
+    """The kind of completions to show; all of them where there is one kind only."""
+    kinds = list(dict.fromkeys(found["kind"]))
+    if len(kinds) < 2:
+        return analyses.ALL_KINDS
+    labels = {text.escape(name): name for name in kinds}
+    chosen = st.pills(
+        "Kind of completions", [analyses.ALL_KINDS, *labels], default=analyses.ALL_KINDS, required=True,
+        key="bulk_kind", bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    return labels.get(chosen, analyses.ALL_KINDS)
 
 
 def _all(spread: pd.DataFrame) -> pd.DataFrame:
@@ -99,6 +120,7 @@ def _readable(spread: pd.DataFrame) -> pd.DataFrame:
     return sort.drop(columns="at").assign(
         variant=sort["variant"].map(analyses.LABELS),
         control=sort["control"].map({False: "strongest", True: "unrelated"}),
+        hypothetical=sort["variant"].map(analyses.is_hypothetical),
     ).rename(columns={"control": "documents"}).reset_index(drop=True)  # fmt: skip
 
 
@@ -111,8 +133,9 @@ def _table(table: pd.DataFrame, measure: str) -> None:
         key=f"table_{measure}",
         hide_index=True,
         alt="What each variant leaves, by kind of completion",
+        column_order=[name for name in table if name != "hypothetical"],
         column_config={
-            "variant": words("Variant", width=190),
+            "variant": words("Variant", width=230),
             "kind": words("Kind", width=130),
             "documents": words("Documents", width=90),
             "completions": number("Completions", width=95),
@@ -127,4 +150,4 @@ def _table(table: pd.DataFrame, measure: str) -> None:
 
 def _provenance(run: data.Run) -> dict[str, str | float]:
     every = {"completion_under_study": "all", "prompt": "", "completion": ""}
-    return data.provenance(run, data.completions(run)[0]) | every
+    return data.provenance(run, data.completions(run)[0]) | every | analyses.DRAWN_OVER_ALL

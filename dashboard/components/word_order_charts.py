@@ -9,9 +9,11 @@ from plotly.graph_objects import Figure
 from dashboard.components import text
 from dashboard.components.figure import LOWERS, NEUTRAL, PALETTE, RAISES
 
-__all__ = ["Figure", "axis_range", "height", "spread_figure", "variants_figure"]
+__all__ = ["Figure", "axis_range", "broken", "height", "spread_figure", "variants_figure"]
 
-ROW_PX = 44
+ROW_PX = 48
+LABEL, LABEL_LINES = 15, 3
+"""Letters of a label's line, and lines of a label."""
 GROUPS = {False: "strongest documents", True: "unrelated documents"}
 JITTER = 0.26
 SYMBOLS = ("circle", "x", "triangle-up")
@@ -20,7 +22,7 @@ SYMBOLS = ("circle", "x", "triangle-up")
 
 def height(rows: int) -> int:
     """Pixels for a chart of that many variants."""
-    return 130 + ROW_PX * rows
+    return 170 + ROW_PX * rows
 
 
 def variants_figure(rows: pd.DataFrame, draws: pd.DataFrame, noise: float, unit: str) -> Figure:
@@ -32,7 +34,7 @@ def variants_figure(rows: pd.DataFrame, draws: pd.DataFrame, noise: float, unit:
         noise: Size that 19 of 20 unrelated documents stay below.
         unit: Unit of the measurement.
     """
-    labels = [_label(label) for label in rows["label"]]
+    labels = [broken(label) for label in rows["label"]]
     influence = rows["influence"].to_numpy(dtype=float)
     hover = [
         f"{label}<br><b>{text.number(row.influence)}</b> {unit} per unit of weight"
@@ -52,7 +54,7 @@ def variants_figure(rows: pd.DataFrame, draws: pd.DataFrame, noise: float, unit:
             )  # fmt: skip
     if len(draws):
         figure.add_scatter(
-            x=draws["influence"], y=[_label(label) for label in draws["label"]], mode="markers", name="one draw",
+            x=draws["influence"], y=[broken(label) for label in draws["label"]], mode="markers", name="one draw",
             marker={"symbol": "circle-open", "size": 9, "color": NEUTRAL, "line": {"width": 2}},
             hovertemplate="one draw: %{x:+.4g}<extra></extra>",
         )  # fmt: skip
@@ -62,7 +64,8 @@ def variants_figure(rows: pd.DataFrame, draws: pd.DataFrame, noise: float, unit:
             name="noise: 19 of 20 unrelated documents", showlegend=True,
         )  # fmt: skip
     figure.add_vline(x=float(influence[0]), line={"dash": "dot", "width": 1.5, "color": NEUTRAL})
-    figure.update_xaxes(title=f"Influence ({unit} per unit of weight)", zeroline=True)
+    title = f"Influence ({unit} per unit of weight)<br>variants are hypothetical texts<br>the model never saw"
+    figure.update_xaxes(title=title, zeroline=True)
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
 
@@ -72,7 +75,7 @@ def spread_figure(found: pd.DataFrame, medians: pd.DataFrame, measure: str, name
 
     Args:
         found: Of ``engine.analysis.word_order.effects``, with ``completion``.
-        medians: Of ``engine.analysis.word_order.spread``, all kinds together.
+        medians: Of ``engine.analysis.word_order.spread``, one kind or all kinds together.
         measure: ``left`` or ``change``.
         names: Of the variants, in order.
     """
@@ -105,9 +108,10 @@ def spread_figure(found: pd.DataFrame, medians: pd.DataFrame, measure: str, name
                      "arrayminus": rows["median"] - rows["low"], "thickness": 3, "width": 8},
         )  # fmt: skip
     title = (
-        "Share of the original's<br>influence that is left"
+        "Share of the original's influence<br>left by hypothetical texts<br>the model never saw"
         if measure == "left"
-        else "Change of influence<br>(multiples of the completion's noise level)"
+        else "Change of influence<br>(multiples of the completion's noise level)<br>"
+        "in hypothetical texts the model never saw"
     )
     figure.update_xaxes(
         title=title,
@@ -116,7 +120,7 @@ def spread_figure(found: pd.DataFrame, medians: pd.DataFrame, measure: str, name
         range=axis_range(found, medians, measure),
     )
     figure.update_yaxes(
-        tickvals=list(range(len(order))), ticktext=[_label(names[name]) for name in order], zeroline=False,
+        tickvals=list(range(len(order))), ticktext=[broken(names[name]) for name in order], zeroline=False,
         range=[len(order) - 0.5, -0.5], automargin=True,
     )  # fmt: skip
     return figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
@@ -142,10 +146,12 @@ def axis_range(found: pd.DataFrame, medians: pd.DataFrame, measure: str) -> tupl
     return min(ends) - margin, max(ends) + margin
 
 
-def _label(label: str) -> str:
-    """On two lines where it is long, so that a phone has room for the chart."""
-    plain = text.chart_text(label, 60).replace("\u00a0", " ")
-    if len(plain) < 16:
-        return plain
-    cut = plain.rfind(" ", 0, 16)
-    return plain if cut < 0 else f"{plain[:cut]}<br>{plain[cut + 1 :]}"
+def broken(label: str) -> str:
+    """A label on several lines where it is long, so that a phone has room for the chart."""
+    lines = [""]
+    for word in text.chart_text(label, 60).split("\u00a0"):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > LABEL and len(lines) < LABEL_LINES:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "<br>".join(lines)

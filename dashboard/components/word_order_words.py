@@ -9,6 +9,7 @@ from dashboard.components import text
 
 VANISHES = 0.1
 """Up to this share left counts as almost nothing."""
+WITHIN_WINDOWS = f"shuffling within windows of {analyses.DEFAULT_VARIANTS.window_words} words"
 EXPECTED = (
     "Published work on models of up to 52 billion parameters (Grosse et al. 2023) found that influence almost vanishes "
     "when the order is reversed, up to what the completion's own words contribute."
@@ -32,7 +33,7 @@ def answer(found: analyses.Ablation, summary: pd.DataFrame) -> tuple[str, str]:
     if not above:
         head = "This document's influence is within the noise, so no share of it is given."
         changed = (
-            f" Reversing the words changes it by **{text.number(first.difference)}**."
+            f" Reversing the words changes it by **{text.number(first.difference)}** {unit}."
             if first is not None else ""
         )  # fmt: skip
         return head, f"It is **{text.number(original)}** {unit}; {noise or 'the noise is unknown'}.{changed}"
@@ -46,21 +47,23 @@ def answer(found: analyses.Ablation, summary: pd.DataFrame) -> tuple[str, str]:
         elif first.ratio > 1:
             head = f"Reversing the words strengthens this document's influence, to {text.share(first.ratio)}."
         said.append(f"**{text.number(first.influence)}** of **{text.number(original)}** {unit} is left")
-    shuffled = rows.get("words_shuffled")
-    if shuffled is not None:
-        low, high = sorted((shuffled.low / original, shuffled.high / original))
-        between = f"between **{text.share(low)}** and **{text.share(high)}** over {shuffled.draws} draws"
-        said.append(f"shuffling all words leaves {between}")
-    words = analyses.DEFAULT_VARIANTS.window_words
     for name, what in (
-        ("words_shuffled_nearby", f"shuffling within windows of {words} words"),
+        ("words_shuffled", "shuffling all words leaves"),
+        ("words_shuffled_nearby", WITHIN_WINDOWS),
         ("completion_removed", "the order kept but the completion's own words removed,"),
     ):
         if name in rows:
-            said.append(f"{what} **{text.share(rows[name].ratio)}**")
+            said.append(f"{what} **{text.share(rows[name].ratio)}**{_range(rows[name])}")
     sentence = "; ".join(said) + "."
     sentence = sentence[:1].upper() + sentence[1:]
     return head, f"{sentence} {noise}." if noise else sentence
+
+
+def _range(row: object) -> str:
+    """The range of a share over draws, where there are several."""
+    if row.draws == 1:
+        return ""
+    return f" (range of {row.draws} draws: {text.share(row.ratio_low)} to {text.share(row.ratio_high)})"
 
 
 def overall(left: pd.DataFrame, change: pd.DataFrame, documents: int) -> tuple[str, str]:
@@ -89,7 +92,7 @@ def overall(left: pd.DataFrame, change: pd.DataFrame, documents: int) -> tuple[s
         f"{words} **{text.share(known[name].median)}**"
         for name, words in (
             ("words_shuffled", "shuffling all words"),
-            ("words_shuffled_nearby", "shuffling within windows"),
+            ("words_shuffled_nearby", WITHIN_WINDOWS),
             ("sentences_reversed", "reversing the sentences"),
             ("completion_removed", "removing the completion's words"),
         )

@@ -1,5 +1,7 @@
 """Do these two agree?"""
 
+from dataclasses import asdict
+
 import pandas as pd
 import streamlit as st
 
@@ -12,6 +14,7 @@ from dashboard.components.document_card import document_card, pick_table
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask
+from dashboard.components.run_choice import need_scores
 
 AXES = ("Influence", "Rank")
 ORDERS = ("Left first", "Right first", "Most different first")
@@ -37,6 +40,9 @@ def main() -> None:
     """Draw the page."""
     run = ask("Do these two agree?")
     left, right = choose_sides(run)
+    for name, side in (("left", left), ("right", right)):
+        whose = "This run" if left.label == right.label else f"The run on the {name}"
+        need_scores(side.run, "there are no rankings to compare", whose)
     if left.side == right.side:
         st.info("Both sides are the same completion of the same run. Choose another on either side.")
         st.stop()
@@ -150,9 +156,11 @@ def _documents(found: analyses.Compared, left: Chosen, right: Chosen, names: tup
             label_visibility="collapsed",
         )  # fmt: skip
         shown = _ordered(table, order)
+        agreed = pd.DataFrame([asdict(found.agreement) | {"documents": len(table)}])
         download(
-            shown.drop(columns=["document", "other_document"]), _provenance(left, right), "comparison",
-            "download_comparison", {"Documents": figure},
+            {"Documents": shown.drop(columns=["document", "other_document"]), "Agreement": agreed},
+            _provenance(left, right) | analyses.DRAWN_AGREEMENT, "comparison", "download_comparison",
+            {"Documents": figure},
         )  # fmt: skip
     number = st.column_config.NumberColumn
     numbers = {
@@ -203,7 +211,10 @@ def _overlap(found: analyses.Compared, left: Chosen, right: Chosen) -> None:
     show_figure(figure, key="compare_overlap", alt="Share of the strongest documents that both sides have, with chance")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("The grey band holds 95% of what two rankings share by chance.")
-        download(found.tops, _provenance(left, right), "overlap", "download_overlap", {"Overlap": figure})
+        download(
+            {"At some k": found.tops, "Curve": found.curve}, _provenance(left, right), "overlap", "download_overlap",
+            {"Overlap": figure},
+        )  # fmt: skip
 
 
 def _concentration(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
@@ -225,8 +236,16 @@ def _concentration(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("In brackets 95% intervals, documents drawn anew. Grey: normal influences of the same spread.")
-        both = pd.concat([curve.assign(side=side) for side, curve in zip(("left", "right"), curves, strict=True)])
-        download(both, _provenance(left, right), "concentration", "download_curves", {"Concentration": figure})
+        download(
+            {"Measures": _of_both(tables), "Curves": _of_both(curves)},
+            _provenance(left, right) | analyses.DRAWN_CONCENTRATION, "concentration", "download_curves",
+            {"Concentration": figure},
+        )  # fmt: skip
+
+
+def _of_both(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the left and of the right side as one."""
+    return pd.concat([table.assign(side=side) for side, table in zip(("left", "right"), tables, strict=True)])
 
 
 def _measured(row: tuple) -> str:
@@ -248,13 +267,18 @@ def _sources(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         more = f" The {missing} sources with the smallest shares are in the download only." if missing else ""
         st.caption(f"Whiskers: 95% intervals, documents drawn anew. Grey marks: share of the corpus.{more}")
-        both = pd.concat([table.assign(side=side) for side, table in zip(("left", "right"), tables, strict=True)])
-        download(both, _provenance(left, right), "sources", "download_sources", {"Sources": figure})
+        download(
+            _of_both(tables), _provenance(left, right) | analyses.DRAWN_SOURCES, "sources", "download_sources",
+            {"Sources": figure},
+        )  # fmt: skip
 
 
 def _provenance(left: Chosen, right: Chosen) -> dict[str, str | float]:
     """Where the numbers of both sides come from."""
-    kept = ("run", "model", "completion_under_study", "measurement", "curvature", "damping_factor", "computed")
+    kept = (
+        *("run", "model", "completion_under_study", "measurement", "influence_unit", "curvature", "damping_factor"),
+        "computed",
+    )
     return {
         f"{name}_{key}": data.provenance(chosen.run, chosen.completion)[key]
         for name, chosen in (("left", left), ("right", right))

@@ -1,5 +1,7 @@
 """Is this completion owed to a few documents or to many?"""
 
+from dataclasses import asdict
+
 import pandas as pd
 import streamlit as st
 
@@ -14,6 +16,7 @@ from dashboard.components.document_panel import Choice
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.run_choice import need_scores
 
 SIGNS: dict[str, analyses.Sign] = {"Raised it": "positive", "Lowered it": "negative", "Both": "both"}
 PARTS = ("Among documents", "Rare and frequent tokens", "Inside documents")
@@ -48,6 +51,7 @@ def main() -> None:
     """Draw the page."""
     run = ask("Is this completion owed to a few documents or to many?")
     completion = choose_completion(run)
+    need_scores(run, "there is no influence that could be owed to few documents or to many")
     choice = Choice(run, completion, choose_tokens(run, completion, "Measured"))
     label = st.segmented_control(
         "Influence that", list(SIGNS), default="Raised it", required=True, key="sign", bind="query-params",
@@ -68,7 +72,8 @@ def main() -> None:
 
 def _documents(choice: Choice, sign: analyses.Sign) -> None:
     """How the influence is shared out among documents."""
-    found = analyses.concentration(choice.run, choice.completion.query, choice.tokens, sign)
+    with st.spinner("Drawing documents anew…"):
+        found = analyses.concentration(choice.run, choice.completion.query, choice.tokens, sign)
     if not found.measures.at["documents", "value"]:
         st.info(f"No document {VERBS[sign]} it. Look at the other direction.", icon=":material/swap_vert:")
         return
@@ -81,8 +86,9 @@ def _documents(choice: Choice, sign: analyses.Sign) -> None:
     }
     table = _table(choice, found, sign, shuffled)
     download(
-        table.drop(columns="digits"), data.provenance(choice.run, choice.completion)
-        | {"completion_tokens": ",".join(map(str, choice.rows)), "influence_that": VERBS[sign]},
+        {"Measures": table.drop(columns="digits")} | _curves(found, shuffled),
+        data.provenance(choice.run, choice.completion)
+        | {"completion_tokens": ",".join(map(str, choice.rows)), "influence_that": VERBS[sign]} | analyses.DRAWN,
         "concentration", "download_concentration", charts,
     )  # fmt: skip
     show_figure(
@@ -190,6 +196,15 @@ def _table(choice: Choice, found: analyses.Concentration, sign: analyses.Sign, s
         tail = {"measure": "Exponent of the tail", "value": exponent, "low": exponent - error, "high": exponent + error}
         rows = pd.concat([rows, pd.DataFrame([tail | {"digits": "index"}])], ignore_index=True)
     return rows if shuffled else rows.drop(columns=["shuffled_low", "shuffled_high"])
+
+
+def _curves(found: analyses.Concentration, shuffled: bool) -> dict[str, pd.DataFrame]:
+    """What the charts are drawn of, and the fits of the tail with their tests."""
+    curve = found.curve if shuffled else found.curve.drop(columns=["shuffled_low", "shuffled_high"])
+    tables = {"Cumulative share": curve, "Lorenz curve": found.lorenz, "Tail": found.tail}
+    ranges = {"nearest to a power law": found.fit, "stronger half of the documents": found.upper_half}
+    fits = [{"range": name} | asdict(fit) for name, fit in ranges.items() if fit is not None]
+    return tables | ({"Tail fit": pd.DataFrame(fits)} if fits else {})
 
 
 def _show(table: pd.DataFrame, shuffled: bool) -> None:

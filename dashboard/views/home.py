@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.components import text
 from dashboard.components.job_panel import STATES, job_panel
+from dashboard.components.run_choice import WHAT_TO_DO, unreadable
 
 EXAMPLES = 8
 RECENT = 10
@@ -38,6 +39,8 @@ def main() -> None:
     run = data.run_in_use()
     job = data.run_job()
     if run is None:
+        _unreadable()
+    if run is None and not data.runs():
         _start(job)
     elif job is not None and (job.is_active or time.time() - (job.finished or 0.0) < BAD_NEWS_S):
         job_panel(data.run_job, key="run_job")
@@ -49,7 +52,17 @@ def main() -> None:
                 _other_models(run)
         with right:
             _facts(run)
+        _unreadable()
     _jobs()
+
+
+def _unreadable() -> None:
+    """The runs that this version cannot read."""
+    found = data.unreadable_runs()
+    for run in found.values():
+        unreadable(run)
+    if found and data.runs():
+        st.caption("Other runs can be chosen at the top right.")
 
 
 def _start(job: data.Job | None) -> None:
@@ -68,9 +81,12 @@ def _start(job: data.Job | None) -> None:
             for number, sample in enumerate(samples):
                 _offer(sample, first=number == 0)
             st.caption("Or from a terminal:")
+        elif any(run.sample for run in data.unreadable_runs().values()):
+            st.markdown("The folder of each sample holds a run that cannot be read. Move one of them away first.")
+            return
         else:
             st.markdown("Compute one from a terminal:")
-        st.code(data.SAMPLE_COMMAND, language="bash")
+        st.code(f"{data.RUN_COMMAND} {samples[0].name if samples else data.FIRST_SAMPLE}", language="bash")
 
 
 def _offer(sample: data.Sample, first: bool = False) -> None:
@@ -137,6 +153,8 @@ def _facts(run: data.Run) -> None:
     corpus, tracked = run.fit["corpus"], run.fit["tracked"]
     with st.container(border=True):
         st.markdown(f"## Run in use: {text.escape(run.name)}")
+        if not run.scored_documents:
+            st.info(f"This run scored no document, so its pages have nothing to rank. {WHAT_TO_DO}")
         with st.container(horizontal=True):
             st.metric("Documents", f"{corpus['documents']:,}")
             st.metric("Tokens", f"{corpus['tokens']:,}")

@@ -10,6 +10,7 @@ from dashboard.components.document_panel import Choice, document_panel
 from dashboard.components.document_table import document_table
 from dashboard.components.downloads import download
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.run_choice import need_scores
 
 DIRECTIONS = ("Raised it", "Lowered it")
 HOW_TO_READ = """
@@ -32,6 +33,7 @@ def main() -> None:
     """Draw the page."""
     run = ask("Which documents made the model say this?")
     completion = choose_completion(run)
+    need_scores(run, "there is no document to rank")
     choice = Choice(run, completion, choose_tokens(run, completion))
     ranking = data.ranking(run, completion.query, choice.tokens)
     _answer(choice, ranking)
@@ -116,8 +118,6 @@ def _nothing(ranking: pd.DataFrame) -> None:
     if st.session_state["source"] or st.session_state["language"]:
         st.info("No document passes the filters.", icon=":material/filter_alt_off:")
         st.button("Show all sources and languages", on_click=_clear_filters)
-    elif ranking.empty:
-        st.info("This run scored no documents for this completion. Score it with other settings.")
     else:
         st.info("There is no such document. Look at the other direction.", icon=":material/swap_vert:")
 

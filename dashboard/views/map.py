@@ -13,6 +13,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.run_choice import WHAT_TO_DO, need_scores
 
 FEATURES = {"Words": "words", "Hidden states": "hidden", "Gradients": "gradients"}
 ABOUT = {
@@ -28,6 +29,7 @@ WAIT = {
     "as in the run's first step.",
 }
 COLOURS = ("Influence", "Source", "Language")
+OTHER_COLOUR = f"Colour it by source or language. For influence: {WHAT_TO_DO[0].lower()}{WHAT_TO_DO[1:]}"
 TOOLS = {"Lasso": "lasso", "Box": "select", "Click": "zoom"}
 TOOL_HELP = {
     "Lasso": "Draw around documents to list them below.",
@@ -68,6 +70,8 @@ def main() -> None:
         "Coloured by", COLOURS, default=COLOURS[0], required=True, key="colour", bind="query-params"
     )
     completion = choose_completion(run) if by == COLOURS[0] else None
+    if completion is not None:
+        need_scores(run, "there is no influence to colour the map by", what_to_do=OTHER_COLOUR)
     table = analyses.map_table(run, found)
     if completion is not None:
         ranking = data.ranking(run, completion.query).set_index("document")
@@ -84,8 +88,15 @@ def _compute(run: data.Run, features: str) -> None:
     """Offer to compute a map that is not there, or show how that fares."""
     job = data.map_job(run, features)
     if job is None or job.state == "done":
-        st.info(f"This map has not been computed yet. {WAIT[features]} It is kept in the run.", icon=":material/map:")
-        st.button("Compute the map", type="primary", on_click=data.submit_map, args=(run, features))
+        why, button = f"This map has not been computed yet. {WAIT[features]} It is kept in the run.", "Compute the map"
+        if analyses.is_of_another_version(run, features):
+            why = (
+                "This map was made by another version of the program, so its places would be misread. Compute it "
+                f"again; the new map takes its place. {WAIT[features]}"
+            )
+            button = "Compute the map again"
+        st.info(why, icon=":material/map:")
+        st.button(button, type="primary", on_click=data.submit_map, args=(run, features))
     else:
         job_panel(lambda: data.map_job(run, features), key="map_job")
 

@@ -12,6 +12,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask
 from dashboard.components.query_group import QueryGroup, choose_group
+from dashboard.components.run_choice import need_scores
 from dashboard.components.source_answer import BY, SourceView, answer, asked, mass_sentence
 from dashboard.components.source_charts import (
     highest,
@@ -57,6 +58,7 @@ scored documents are ranked: where a prefilter chose them, “the corpus” mean
 def main() -> None:
     """Draw the page."""
     run = ask("Where does the influence come from?")
+    need_scores(run, "there is no influence that could come from anywhere")
     view = _choose(run)
     answer(view)
     _multipliers(view)
@@ -176,7 +178,7 @@ def _multipliers(view: SourceView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Bands are those of {text.escape(view.names[view.focus])}, the {view.word.lower()} in focus. "
                    "Hover over a line for its numbers.")  # fmt: skip
-        download(view.table, view.provenance, "multipliers", "download_multipliers", figures)
+        download(view.readable(view.table), view.provenance, "multipliers", "download_multipliers", figures)
     _tables(view)
 
 
@@ -196,7 +198,7 @@ def _tables(view: SourceView) -> None:
         multiplier_table(rows, view.names, view.focus, view.word, key, lambda group: url.put("focus", group))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"At k = {view.k:,}. Choose a row to put its {view.word.lower()} into focus.")
-        download(view.at_k, view.provenance, f"multipliers_at_{view.k}", "download_table")
+        download(view.readable(view.at_k), view.provenance, f"multipliers_at_{view.k}", "download_table")
 
 
 def _mass(view: SourceView) -> None:
@@ -214,7 +216,9 @@ def _mass(view: SourceView) -> None:
             show_figure(figure, key=f"mass_{place}", height=mass_height(len(view.names)), alt=alt)
             mass_table(table, view.names, view.word, view.unit, group.name, f"mass_table_{place}")
     whole = [table.assign(queries=group.name) for group, table in zip(view.groups, tables, strict=True)]
-    download(pd.concat(whole, ignore_index=True), view.provenance, "signed_influence", "download_mass", figures)
+    provenance = view.provenance | {"resamplings": analyses.MASS_DRAWS}
+    table = view.readable(pd.concat(whole, ignore_index=True))
+    download(table, provenance, "signed_influence", "download_mass", figures)
 
 
 def _documents(view: SourceView) -> None:
@@ -235,7 +239,8 @@ def _documents(view: SourceView) -> None:
         table = table[table["influence"] > 0] if end == "raised" else table[table["influence"] < 0].iloc[::-1]
         if not table.empty:
             about = {"completions": group.name, "completions_in_group": len(group.queries)}
-            download(table.drop(columns="document"), view.provenance | about, "documents", "download_documents")
+            shown = view.readable(table.drop(columns="document"))
+            download(shown, view.provenance | about, "documents", "download_documents")
     if table.empty:
         st.info(f"No document of this {view.word.lower()} {end} {group.each} on average. Look at the other end, or "
                 f"put another {view.word.lower()} into focus.", icon=":material/swap_vert:")  # fmt: skip

@@ -13,7 +13,9 @@ from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
 from dashboard.components.own_texts import own_texts
 from dashboard.components.page import ask, choose_completion
-from dashboard.components.variant_strips import Shown, pinned_word, variant_strips
+from dashboard.components.run_choice import need_scores
+from dashboard.components.variant_strips import VARIANTS_NEVER_SEEN, Shown, pinned_word, variant_strips
+from dashboard.components.variant_table import variant_rows, variant_table
 from dashboard.components.word_order_bulk import over_all_completions
 from dashboard.components.word_order_charts import Figure, height, variants_figure
 from dashboard.components.word_order_words import answer
@@ -52,10 +54,8 @@ def main() -> None:
     """Draw the page."""
     run = ask("What is left when the order is gone?")
     completion = choose_completion(run)
+    need_scores(run, "there is no document whose variants could be set beside it")
     ranking = data.ranking(run, completion.query)
-    if ranking.empty:
-        st.info("This run scored no documents for this completion. Score it with other settings.")
-        st.stop()
     document = _choose_document(ranking)
     st.caption(f"{text.escape(completion.prompt, 400)} **{text.escape(completion.text)}**")
     found = _computed(run, completion, document, analyses.DEFAULT_VARIANTS, "Variants of", "variants_job")
@@ -141,20 +141,23 @@ def _document(
     found = own_texts(run, completion, document, found, ranking, _computed)
     summary = analyses.summarise(found.table())
     labels = _labels(run, document, ranking)
-    figure = _figure(found, summary, labels)
+    figure, rows = _figure(found, summary, labels), variant_rows(found, summary, _named(summary, labels).tolist())
+    unit = f"{found.unit} per unit of weight"
     with places:
         show_figure(
             figure, key=f"chart_{completion.query}_{document['document']}", height=height(1 + len(summary)),
-            alt="Influence of the document and of each of its variants, with draws and noise; the download has the "
+            alt="Influence of the document and of each of its variants, with draws and noise; the table has the "
             "numbers.",
         )  # fmt: skip
+        st.caption(VARIANTS_NEVER_SEEN)
+        variant_table(rows, unit, f"variants_{completion.query}_{document['document']}")
     shown = _shown(found, summary, labels)
     word = next(iter(url.numbers("word", set(range(len(found.original.origin))))), None)
     key = f"{completion.query}_{document['document']}"
     variant_strips(shown, found, key, word, lambda chosen: url.put("word", "" if chosen is None else str(chosen)))
     if word is not None:
         pinned_word(shown, found.original.text, word, found.unit)
-    _download(run, completion, document, found, labels, figure)
+    _download(run, completion, document, found, rows, labels, figure)
 
 
 Labels = Callable[[str, int], str]
@@ -219,25 +222,38 @@ def _shown(found: analyses.Ablation, summary: pd.DataFrame, labels: Labels) -> l
         if one.name in names and (not several or one.draw == draw - 1):
             label = labels(one.name, one.draw) + (f", draw {one.draw + 1}" if several else "")
             shown.append(Shown(one, label, row, analyses.strip_of(one)))
+    if len(shown) == 1:
+        _no_variant(list(options), chosen)
     return shown
 
 
+def _no_variant(options: list[str], chosen: list[str]) -> None:
+    """Say that the original stands alone, and offer the way back where there is one."""
+    why = "None of the chosen variants is there for this document" if chosen else "No variant is chosen"
+    st.info(f"{why}, so the original stands alone.", icon=":material/filter_alt_off:")
+    if len(chosen) < len(options):
+        st.button("Show all variants", on_click=_show_all, args=(options,))
+
+
+def _show_all(options: list[str]) -> None:
+    st.session_state["show"] = options
+
+
 def _download(
-    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, labels: Labels,
-    figure: Figure,
+    run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, rows: pd.DataFrame,
+    labels: Labels, figure: Figure,
 ) -> None:  # fmt: skip
     texts = {(one.name, one.draw): one.text for one in found.variants}
-    table = found.table()
+    table, about = found.table(), {"document": document["id"], "title": document["title"]}
     table = table.assign(
-        document=document["id"],
-        title=document["title"],
+        hypothetical=table["variant"].map(analyses.is_hypothetical),
         text=[texts[pair] for pair in zip(table["variant"], table["draw"], strict=True)],
         variant=_named(table, labels),
         draw=table["draw"] + 1,
     )
     download(
-        table, data.provenance(run, completion), "word_order",
-        f"download_{completion.query}_{document['document']}", figures={"Variants": figure},
+        {"Variants": rows, "Each draw": table}, data.provenance(run, completion) | about | analyses.DRAWN,
+        "word_order", f"download_{completion.query}_{document['document']}", figures={"Variants": figure},
     )  # fmt: skip
 
 

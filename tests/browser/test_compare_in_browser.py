@@ -79,7 +79,7 @@ def test_the_download_holds_the_table_in_its_order(pages, tmp_path):
     page = pages.open("compare?run=Small&order=Right+first")
     page.get_by_role("button", name="Download").first.click()
     with page.expect_download() as caught:
-        page.get_by_role("button", name="Parquet").click()
+        page.get_by_role("button", name="Parquet").first.click()
     caught.value.save_as(tmp_path / "saved.parquet")
     saved = pd.read_parquet(tmp_path / "saved.parquet")
     assert saved["other_rank"].tolist() == list(range(1, len(saved) + 1))

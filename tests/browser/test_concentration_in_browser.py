@@ -23,10 +23,10 @@ def part(name: str) -> str:
 
 
 def downloaded(page: Page) -> pd.DataFrame:
-    """The table behind the page's first download button, as CSV."""
+    """The first table behind the page's first download button, as CSV."""
     page.get_by_role("button", name="Download").first.click()
     with page.expect_download() as found:
-        page.get_by_test_id("stPopoverBody").get_by_role("button", name="CSV").click()
+        page.get_by_test_id("stPopoverBody").get_by_role("button", name="CSV").first.click()
     return pd.read_csv(io.BytesIO(Path(found.value.path()).read_bytes()))
 
 

@@ -129,9 +129,10 @@ def test_the_download_is_what_the_strips_show(pages):
     page = opened(pages)
     page.get_by_role("button", name="Download").first.click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV", exact=True).click()
+        page.get_by_role("button", name="CSV", exact=True).nth(1).click()  # the first has means over draws
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert {"variant", "draw", "influence", "difference", "ratio", "noise", "text", "run", "model"} <= set(table)
+    assert table["hypothetical"].all()
     assert table["draw"].max() == 3
     reversed_words = table[table["variant"] == "Words reversed"].iloc[0]
     shown = strips(page).nth(1).locator(".text").text_content() or ""  # text out of sight has no inner text
