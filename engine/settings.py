@@ -125,9 +125,9 @@ class ExactSettings:
     """
 
     corpus: str | None = None
-    documents: int = 256
+    documents: int = 128
     queries: int = 12
-    responses: int = 32
+    responses: int = 16
     layers: str = "mlp"
     seed: int = 0
 
