@@ -1,6 +1,7 @@
 """Fixtures: toy models with a tokenizer of their own, a run of the embedded sample, and pages without a browser."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,9 @@ def no_worker(monkeypatch):
 def open_page(monkeypatch, no_worker):
     """Opens a page on the runs of a folder, with an address, as a Streamlit AppTest."""
     from streamlit.testing.v1 import AppTest
+
+    # Streamlit puts the page in its place and leaves it there; processes spawned by later tests would run it
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def opened(runs: Path, page: str = "influence", **address: str | list[str]) -> AppTest:
         monkeypatch.setenv("WHENCE_RUNS", str(runs))

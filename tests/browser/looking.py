@@ -1,4 +1,4 @@
-"""What the browser tests share: what the address says, and a click on a row of a table."""
+"""What the browser tests share: what the address says, clicks on rows of tables, and downloads."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +16,11 @@ def parameters(page: Page) -> dict[str, str]:
 def tables(page: Page) -> Locator:
     """The tables of the page."""
     return page.get_by_test_id("stDataFrameResizable")
+
+
+def open_downloads(page: Page) -> None:
+    """Open the page's first list of downloads; a table's own toolbar has a button of that name too."""
+    page.get_by_test_id("stPopover").get_by_role("button", name="Download").first.click()
 
 
 def click_row(table: Locator, row: int) -> None:

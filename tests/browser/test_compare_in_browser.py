@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looking import click_row, parameters, tables
+from looking import click_row, open_downloads, parameters, tables
 from playwright.sync_api import Page, expect
 
 ANSWER = re.compile(r"The two rankings share \d+ of the ten strongest documents")
@@ -77,7 +77,7 @@ def test_clicking_a_row_shows_its_document(pages):
 
 def test_the_download_holds_the_table_in_its_order(pages, tmp_path):
     page = pages.open("compare?run=Small&order=Right+first")
-    page.get_by_role("button", name="Download").first.click()
+    open_downloads(page)
     with page.expect_download() as caught:
         page.get_by_role("button", name="Parquet").first.click()
     caught.value.save_as(tmp_path / "saved.parquet")

@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looking import parameters
+from looking import open_downloads, parameters
 from playwright.sync_api import Page, expect
 
 from engine.analysis.concentration import concentration_of
@@ -24,7 +24,7 @@ def part(name: str) -> str:
 
 def downloaded(page: Page) -> pd.DataFrame:
     """The first table behind the page's first download button, as CSV."""
-    page.get_by_role("button", name="Download").first.click()
+    open_downloads(page)
     with page.expect_download() as found:
         page.get_by_test_id("stPopoverBody").get_by_role("button", name="CSV").first.click()
     return pd.read_csv(io.BytesIO(Path(found.value.path()).read_bytes()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looking import parameters
+from looking import open_downloads, parameters
 from playwright.sync_api import Locator, Page, expect
 
 from engine.worker_process import stop_worker
@@ -127,7 +127,7 @@ def test_a_readers_text_is_scored_beside_the_original(pages):
 
 def test_the_download_is_what_the_strips_show(pages):
     page = opened(pages)
-    page.get_by_role("button", name="Download").first.click()
+    open_downloads(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).nth(1).click()  # the first has means over draws
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
