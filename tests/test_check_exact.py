@@ -139,6 +139,13 @@ def test_what_cannot_be_checked_is_refused(corpus, make, message):
         make(corpus)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("engine.check.exact.make_tiny", lambda *given: pytest.fail("it was computed"))
+    (tmp_path / "file").write_text("")
+    assert main(["check", "exact", "--out", str(tmp_path / "file" / "exact.json")]) == 2
+    assert "could not be written: a part of the path is a file" in capsys.readouterr().err
+
+
 def test_a_result_of_another_version_is_refused(tmp_path):
     file = tmp_path / "exact.json"
     file.write_text('{"format": 99}')

@@ -39,7 +39,14 @@ class Result:
 
 @contextmanager
 def kept(check: str, settings: Any, path: Path) -> Iterator[Result]:
-    """Yield a result to fill in; written when the block ends without error, in place of an earlier one."""
+    """Yield a result to fill in; written when the block ends without error, in place of an earlier one.
+
+    Raises:
+        RunError: If it cannot be written there; known before the block, which may take long.
+    """
+    trial = path.with_name(f".{path.name}.trial")
+    write_json({}, trial)
+    trial.unlink()
     result, started = Result(check, asdict(settings), versions=versions()), time.monotonic()
     yield result
     result.seconds = round(time.monotonic() - started, 1)
