@@ -13,11 +13,11 @@ from typing import Any
 
 from engine import progress as progress_module
 from engine.analyse import ANALYSES
-from engine.check.result import CHECKS, kept
+from engine.checks import CHECKS, HOME, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
-from engine.settings import ESTIMATORS, UNITS, ExactSettings, FitSettings, QuerySettings, ScoreSettings
+from engine.settings import ESTIMATORS, UNITS, FitSettings, QuerySettings, ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
 CHOICES = {
@@ -153,15 +153,13 @@ def _analyse(given: argparse.Namespace) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from engine.check.exact import check_exact
     from engine.check.show import tables
     from engine.show import print_all
 
-    settings = _settings(ExactSettings, given)
-    with kept(given.check, settings, Path(given.out)) as result:
-        result.rows = check_exact(settings, progress_module.for_terminal())
+    settings = _settings(CHECKS[given.check].settings, given)
+    result = run_check(given.check, settings, Path(given.out), progress_module.for_terminal())
     if given.json:
-        _print_json(result.rows)
+        print(json.dumps(result.tables, indent=2, ensure_ascii=False))
     else:
         print_all([*tables(result), f"Kept in {given.out}."])
 
@@ -225,15 +223,18 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--json", action="store_true", help="print JSON")
         analysis.add_flags(made)
 
-    asked = "Is an influence worth what it says? Checks against exact answers."
+    asked = "Is an influence worth what it says? Checks against exact answers and against training itself."
     checks = verbs.add_parser("check", help=asked, description=asked).add_subparsers(
         dest="check", required=True, metavar="CHECK", help="which check"
     )
-    exact = checks.add_parser("exact", help=CHECKS["exact"], description=CHECKS["exact"])
-    exact.set_defaults(call=_check)
-    exact.add_argument("--out", default="runs/checks/exact.json", help="file for the result (default: %(default)s)")
-    exact.add_argument("--json", action="store_true", help="print JSON")
-    _add_settings(exact, ExactSettings)
+    for name, check in CHECKS.items():
+        made = checks.add_parser(name, help=check.question, description=check.question)
+        made.set_defaults(call=_check)
+        made.add_argument(
+            "--out", default=str(HOME / f"{name}.json"), help="file for the result (default: %(default)s)"
+        )
+        made.add_argument("--json", action="store_true", help="print JSON")
+        _add_settings(made, check.settings)
 
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
     exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")

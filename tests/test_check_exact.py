@@ -15,6 +15,7 @@ from engine.check.result import read_result
 from engine.corpus import Document
 from engine.errors import WhenceError
 from engine.model import tracked_layers
+from engine.progress import SilentProgress
 from engine.settings import ExactSettings
 from engine.windows import Cutting
 
@@ -108,7 +109,7 @@ def test_the_check_ranks_the_estimators_by_how_close_they_are(corpus, tmp_path, 
     out = tmp_path / "checks" / "exact.json"
     flags = ["--documents", "50", "--queries", "4", "--responses", "4", "--layers", LAYER]
     assert main(["check", "exact", "--corpus", str(corpus), "--out", str(out), "--json", *flags]) == 0
-    rows = {row["estimator"]: row for row in json.loads(capsys.readouterr().out)}
+    rows = {row["estimator"]: row for row in json.loads(capsys.readouterr().out)["estimators"]}
     assert list(rows) == ["exact", "EK-FAC", "K-FAC", "diagonal", "identity", "gradient dot"]
     exact, ekfac, dot = rows["exact"], rows["EK-FAC"], rows["gradient dot"]
     assert (exact["curvature_error"], exact["solve_error"]) == (0, 0)
@@ -119,10 +120,14 @@ def test_the_check_ranks_the_estimators_by_how_close_they_are(corpus, tmp_path, 
     assert 1 > ekfac["correlation"] > dot["correlation"]
     assert ekfac["correlation_low"] <= ekfac["correlation"] <= ekfac["correlation_high"]
     kept = read_result(out)
-    assert kept.rows == list(rows.values())
+    assert kept.tables == {"estimators": list(rows.values())}
     assert (kept.settings["documents"], kept.check) == (50, "exact")
     assert kept.seconds > 0
     assert "torch" in kept.versions
+
+
+def check(settings):
+    return check_exact(settings, SilentProgress())
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,10 @@ def test_the_check_ranks_the_estimators_by_how_close_they_are(corpus, tmp_path, 
         (lambda corpus: ExactSettings(responses=2), "a correlation needs 3 documents"),
         (lambda corpus: ExactSettings(queries=1), "an interval 2 queries"),
         (lambda corpus: ExactSettings(documents=10), "responses are of the documents"),
-        (lambda corpus: check_exact(ExactSettings(str(corpus), documents=600)), "60 documents of at least 32 tokens"),
+        (
+            lambda corpus: check_exact(ExactSettings(str(corpus), documents=600), SilentProgress()),
+            "60 documents of at least 32 tokens",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_refused(corpus, make, message):

@@ -19,13 +19,14 @@ from torch import Tensor
 from engine.analysis.tails import percentiles
 from engine.batching import pad
 from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
+from engine.check.result import Tables
 from engine.check.tiny import Tiny, make_tiny
 from engine.ekfac import LayerFactors, one_thread, precondition
 from engine.factors import fit, read_factors
 from engine.losses import token_log_probs
 from engine.model import tracked_layers
 from engine.pipeline import read_config
-from engine.progress import Progress, SilentProgress
+from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
 from engine.settings import ESTIMATORS, ExactSettings, FitSettings
 from engine.store import RunFolder
@@ -35,25 +36,25 @@ DRAWS = 1_000
 
 
 @one_thread()  # as its tensors are small
-def check_exact(settings: ExactSettings | None = None, progress: Progress | None = None) -> list[dict[str, Any]]:
+def check_exact(settings: ExactSettings, progress: Progress, work: Path | None = None) -> Tables:
     """Hold the estimators against the exact answers.
 
     Args:
-        settings: Settings; None for the defaults.
+        settings: Settings.
         progress: Where progress is reported.
+        work: Not used: the check takes minutes and begins anew.
 
     Returns:
-        One row per estimator, with ``exact`` (the dense solve) and ``gradient dot`` (no curvature) beside them:
-        ``estimator``; ``curvature_error``, of the matrix in the Frobenius norm, relative; ``solve_error``, of the
-        preconditioned gradient, relative, median over queries; then, as means over queries with ``_low`` and ``_high``
-        (95%, queries drawn anew): ``correlation`` and ``rank_correlation`` of influences with the exact ones over all
-        documents, ``response_correlation`` with the proximal Bregman response over some of them, and
-        ``response_slope``, the response per predicted change.
+        Table ``estimators``: one row per estimator, with ``exact`` (the dense solve) and ``gradient dot`` (no
+        curvature) beside them: ``estimator``; ``curvature_error``, of the matrix in the Frobenius norm, relative;
+        ``solve_error``, of the preconditioned gradient, relative, median over queries; then, as means over queries
+        with ``_low`` and ``_high`` (95%, queries drawn anew): ``correlation`` and ``rank_correlation`` of influences
+        with the exact ones over all documents, ``response_correlation`` with the proximal Bregman response over some
+        of them, and ``response_slope``, the response per predicted change.
 
     Raises:
         WhenceError: If the corpus is too small.
     """
-    settings, progress = settings or ExactSettings(), progress or SilentProgress()
     corpus = settings.corpus or read_config("sample").corpus
     progress.start("Training the tiny model", 1, "models")
     tiny = make_tiny(corpus, settings.documents, settings.queries, settings.seed)
@@ -97,7 +98,7 @@ def check_exact(settings: ExactSettings | None = None, progress: Progress | None
         for column, values in columns.items():
             row |= _interval(column, values)
         rows.append(row)
-    return rows
+    return {"estimators": rows}
 
 
 def _fitted(tiny: Tiny, estimator: str, settings: ExactSettings) -> dict[str, LayerFactors]:

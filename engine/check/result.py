@@ -11,9 +11,9 @@ from typing import Any
 from engine.errors import WhenceError
 from engine.store import versions, write_json
 
-FORMAT = 1
-CHECKS = {"exact": "How close is each estimator to the exact answer, on a model small enough to have one?"}
-"""Names of the checks and the question each answers."""
+FORMAT = 2
+Tables = dict[str, list[dict[str, Any]]]
+"""Tables by name, each a list of rows with the same keys, fit for JSON."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Result:
     Attributes:
         check: Its name.
         settings: What was asked for.
-        rows: What was measured.
+        tables: What was measured.
         seconds: How long it took.
         finished: When, in UTC.
         versions: Of Python and the packages that matter.
@@ -31,7 +31,7 @@ class Result:
 
     check: str
     settings: dict[str, Any]
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    tables: Tables = field(default_factory=dict)
     seconds: float = 0.0
     finished: str = ""
     versions: dict[str, str] = field(default_factory=dict)

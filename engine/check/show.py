@@ -5,16 +5,21 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from engine.check.result import CHECKS, Result
+from engine.check.result import Result
+from engine.checks import CHECKS
 from engine.progress import format_seconds
 
 
 def tables(result: Result) -> list[Any]:
-    """The question, the rows as a table, and how to read it."""
-    return [Text(f"\n{CHECKS[result.check]}", style="bold"), _exact(result), _reading(result)]
+    """The question, its tables, and how to read them."""
+    return [Text(f"\n{CHECKS[result.check].question}", style="bold"), *SHOWN[result.check](result)]
 
 
-def _exact(result: Result) -> Table:
+def _exact(result: Result) -> list[Any]:
+    return [_estimators(result), _reading(result)]
+
+
+def _estimators(result: Result) -> Table:
     made = Table(header_style="dim", expand=False)
     made.add_column("Curvature", no_wrap=True)
     for heading in (
@@ -22,7 +27,7 @@ def _exact(result: Result) -> Table:
         "With the\nresponse", "Response per\npredicted change",
     ):  # fmt: skip
         made.add_column(heading, justify="right", no_wrap=True)
-    for row in result.rows:
+    for row in result.tables["estimators"]:
         errors = ("-" if row[name] is None else f"{row[name]:.3g}" for name in ("curvature_error", "solve_error"))
         columns = ("correlation", "rank_correlation", "response_correlation", "response_slope")
         made.add_row(Text(row["estimator"]), *errors, *(_interval(row, name) for name in columns))
@@ -42,3 +47,7 @@ def _reading(result: Result) -> Text:
         f"proximal Bregman objective with a document counted once more gives. Took {format_seconds(result.seconds)}.",
         style="dim",
     )
+
+
+SHOWN = {"exact": _exact}
+"""What is printed of each check."""
