@@ -1,0 +1,62 @@
+"""The checks that ``python -m engine check NAME`` and the Trust page offer, and how one is carried out (no torch)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from engine.check.result import Result, Tables, kept
+from engine.export import without_nan
+from engine.progress import Progress
+from engine.settings import ExactSettings
+
+HOME = Path("runs") / "checks"
+"""Where results are kept unless another place is named."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        title: Its name on pages.
+        question: What it answers.
+        settings: Class of its settings.
+        function: ``module:function`` that carries it out, from settings, progress and a folder in which it may keep
+            work that a stopped check goes on from, to its tables.
+    """
+
+    title: str
+    question: str
+    settings: type
+    function: str
+
+    def compute(self, settings: Any, progress: Progress, work: Path) -> Tables:
+        """Carry it out; loads torch."""
+        module, name = self.function.split(":")
+        found: Callable[[Any, Progress, Path], Tables] = getattr(import_module(module), name)
+        return found(settings, progress, work)
+
+
+CHECKS = {
+    "exact": Check(
+        "Against exact answers",
+        "How close is each estimator to the exact answer, on a model small enough to have one?",
+        ExactSettings,
+        "engine.check.exact:check_exact",
+    ),
+}
+"""By name, as the command line offers them."""
+
+
+def run_check(name: str, settings: Any, out: Path, progress: Progress) -> Result:
+    """Carry out a check and keep its result; unfinished work lies beside it in a folder of the same name.
+
+    Raises:
+        WhenceError: If an input cannot be used, or the result cannot be written.
+    """
+    with kept(name, settings, out) as result:
+        found = CHECKS[name].compute(settings, progress, out.with_suffix(""))
+        result.tables = {table: [without_nan(row) for row in rows] for table, rows in found.items()}
+    return result
