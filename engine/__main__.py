@@ -27,7 +27,11 @@ CHOICES = {
 
 def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
     """One flag per field of a settings class, explained by the class's docstring."""
-    explained = re.split(r"\n\s*(?=\w+: )", (inspect.getdoc(settings) or "").split("Attributes:\n")[-1].strip())
+    explained = [
+        one
+        for made in reversed(settings.__mro__[:-1])
+        for one in re.split(r"\n\s*(?=\w+: )", (inspect.getdoc(made) or "").split("Attributes:\n")[-1].strip())
+    ]
     help_of = {
         name: " ".join(text.replace("``", "").split()) for name, text in (one.split(": ", 1) for one in explained)
     }

@@ -9,7 +9,7 @@ from typing import Any
 from engine.check.result import Result, Tables, kept
 from engine.export import without_nan
 from engine.progress import Progress
-from engine.settings import ExactSettings
+from engine.settings import ExactSettings, LdsSettings
 
 HOME = Path("runs") / "checks"
 """Where results are kept unless another place is named."""
@@ -45,6 +45,12 @@ CHECKS = {
         "How close is each estimator to the exact answer, on a model small enough to have one?",
         ExactSettings,
         "engine.check.exact:check_exact",
+    ),
+    "lds": Check(
+        "Training on halves",
+        "Does the sum of influences over a random half of the documents tell what training on that half does?",
+        LdsSettings,
+        "engine.check.lds:check_lds",
     ),
 }
 """By name, as the command line offers them."""

@@ -66,10 +66,16 @@ def recall(chosen: np.ndarray, influence: np.ndarray, top: int) -> float:
 
 
 def bm25(folder: RunFolder, query_texts: Sequence[str]) -> np.ndarray:
-    """Okapi BM25 of each document for each query, over lower-cased words, float32 ``[queries, documents]``."""
-    words: list[list[str]] = []
+    """:func:`okapi` of a run's documents."""
+    texts: list[str] = []
     for batch in pq.ParquetFile(folder.documents).iter_batches(1024, columns=["text"]):
-        words += [_words(text) for text in batch["text"].to_pylist()]
+        texts += batch["text"].to_pylist()
+    return okapi(texts, query_texts)
+
+
+def okapi(texts: Sequence[str], query_texts: Sequence[str]) -> np.ndarray:
+    """Okapi BM25 of each text for each query, over lower-cased words, float32 ``[queries, texts]``."""
+    words = [_words(text) for text in texts]
     if not any(words):
         return np.zeros((len(query_texts), len(words)), dtype=np.float32)
     index = bm25s.BM25(k1=K1, b=B)

@@ -61,6 +61,35 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
+class BifSettings:
+    """Settings of the sampling behind the Bayesian influence function (:mod:`engine.bif`).
+
+    Attributes:
+        chains: Chains that start from the trained weights, each with noise of its own.
+        draws: Draws of each chain.
+        burn_in: Steps before a chain's first draw.
+        thinning: Steps between draws.
+        step_size: Length of a step; directions of the factors' own curvature forget their past in 1/step_size steps.
+        n_beta: Windows times inverse temperature: the larger, the closer draws stay to the trained weights.
+        batch_windows: Windows of a step's minibatch.
+        damping_factor: Localisation of the posterior, as a multiple of each layer's own mean eigenvalue: it plays
+            the part of the damping.
+    """
+
+    chains: int = 4
+    draws: int = 100
+    burn_in: int = 20
+    thinning: int = 5
+    step_size: float = 0.25
+    n_beta: float = 1e6
+    batch_windows: int = 16
+    damping_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(self, chains=1, draws=4, burn_in=0, thinning=1, batch_windows=1)
+
+
+@dataclass(frozen=True)
 class QuerySettings:
     """Settings of the query step.
 
@@ -137,3 +166,51 @@ class ExactSettings:
                 f"{self.documents} documents, {self.responses} responses and {self.queries} queries -- a correlation "
                 "needs 3 documents, an interval 2 queries, and responses are of the documents -- ask for more."
             )
+
+
+@dataclass(frozen=True)
+class RetrainingSettings:
+    """Settings of the checks that train a model again and again.
+
+    Attributes:
+        model: Hugging Face causal language model; None for the sample's small one.
+        own_weights: Begin with the model's own weights, which must not have read the documents. Else weights of the
+            same shape are trained from scratch on all other documents of the corpus.
+        corpus: JSONL file of documents; None for the sample's.
+        queries: JSONL file of completions; None for the sample's.
+        documents: Documents that are read or left out: for each completion the nearest by BM25, the rest at random.
+        completions: Completions to study, drawn at random.
+        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+        seed: Of all that is drawn.
+    """
+
+    model: str | None = None
+    own_weights: bool = False
+    corpus: str | None = None
+    queries: str | None = None
+    documents: int = 600
+    completions: int = 40
+    layers: str = "mlp"
+    damping_factor: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, documents=10, completions=2)
+
+
+@dataclass(frozen=True)
+class LdsSettings(RetrainingSettings):
+    """Settings of ``check lds``.
+
+    Attributes:
+        masks: Random halves of the documents that a model is fine-tuned on.
+        seeds: Fine-tunings of each half, which differ in the order of batches.
+    """
+
+    masks: int = 100
+    seeds: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(self, masks=3, seeds=2)

@@ -9,27 +9,21 @@ run on one machine; another torch version or thread count may round differently.
 import argparse
 import copy
 import json
-import math
 import random
-import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from engine.training import Piece, Schedule, crop, muon, piece, train
 
 HERE = Path(__file__).parent
 END = "<|endoftext|>"
 CONTEXT = 512
 VOCABULARY = 4096
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-SHORTEST_CROP = 20
-"""Characters left at least."""
 
 
 @dataclass(frozen=True)
@@ -107,48 +101,6 @@ def windows(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[i
     return cut
 
 
-def crop(text: str, shuffle: random.Random) -> str:
-    """Return the text from one of its sentences on, the first left out; the text itself where it has one only."""
-    starts = [end.end() for end in SENTENCE_END.finditer(text) if end.end() < len(text) - SHORTEST_CROP]
-    return text[shuffle.choice(starts) :] if starts else text
-
-
-def batches(cut: list[list[int]], tokens: int, shuffle: random.Random) -> Iterator[Tensor]:
-    """Yield label tensors ``[b, t]`` of windows of similar length, padded with -100.
-
-    Widths are multiples of 16, since every new width costs the CPU library a preparation of its own.
-    """
-    noisy = sorted(cut, key=lambda ids: len(ids) + shuffle.uniform(0, 16))
-    groups: list[list[list[int]]] = [[]]
-    for ids in noisy:
-        if len(ids) * (len(groups[-1]) + 1) > tokens and groups[-1]:
-            groups.append([])
-        groups[-1].append(ids)
-    shuffle.shuffle(groups)
-    for group in groups:
-        width = -(-max(map(len, group)) // 16) * 16
-        yield torch.tensor([ids + [-100] * (width - len(ids)) for ids in group])
-
-
-def loss_sum(model: LlamaForCausalLM, labels: Tensor) -> tuple[Tensor, int]:
-    """Return the summed loss in nats and the number of predicted tokens of one batch ``[b, t]``.
-
-    Padding stands behind a window, where causal attention never looks, so that no mask is needed.
-    """
-    logits = model(input_ids=labels.clamp(min=0)).logits[:, :-1]
-    targets = labels[:, 1:]
-    loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
-    return loss, int((targets >= 0).sum())
-
-
-def rate_at(progress: float, warmup: float, peak: float) -> float:
-    """Return the learning rate at a share ``progress`` of a stage."""
-    if progress < warmup:
-        return peak * progress / warmup
-    cosine = 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-    return peak * (0.05 + 0.95 * cosine)
-
-
 def new_model(shape: Shape, vocabulary: int, seed: int) -> LlamaForCausalLM:
     """Return an untrained model; the seed decides its weights."""
     torch.manual_seed(seed)
@@ -158,19 +110,6 @@ def new_model(shape: Shape, vocabulary: int, seed: int) -> LlamaForCausalLM:
             tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, **asdict(shape),
         )
     )  # fmt: skip
-
-
-def optimizers(model: LlamaForCausalLM, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices of the layers and AdamW for the embedding and the norms.
-
-    On a tenth of this corpus and 130 s each, AdamW alone came to 4.6 nats per token and this pair to 1.8.
-    """
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    return [
-        torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True),
-    ]
 
 
 def train_stage(
@@ -184,34 +123,22 @@ def train_stage(
         The settings, the mean loss of each epoch while it ran (nats per token), tokens seen, seconds and threads.
     """
     stage, shuffle = recipe.continued if earlier else recipe.base, random.Random(recipe.seed)
-    pair = optimizers(model, recipe.weight_decay)
-    model.train()
-    model.set_attn_implementation("eager")  # on windows this short quicker than the fused kernel; not saved
-    started, losses, seen = time.monotonic(), [], 0
-    for epoch in range(stage.epochs):
+
+    def draw(epoch: int) -> list[Piece]:
         drawn = texts + shuffle.sample(earlier, round(stage.replay * len(texts)))
         drawn = [crop(text, shuffle) if shuffle.random() < stage.cropped else text for text in drawn]
-        epoch_batches = list(batches(windows(drawn, tokenizer), stage.tokens, shuffle))
-        total, count = 0.0, 0
-        for step, labels in enumerate(epoch_batches):
-            rate = rate_at((epoch + step / len(epoch_batches)) / stage.epochs, recipe.warmup, stage.peak_rate)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss, tokens = loss_sum(model, labels)
-            (loss / tokens).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimizer in pair:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            total, count = total + loss.item(), count + tokens
-        losses.append(round(total / count, 4))
-        seen += count
+        return [piece(ids) for ids in windows(drawn, tokenizer)]
+
+    model.set_attn_implementation("eager")  # on windows this short quicker than the fused kernel; not saved
+    schedule = Schedule(stage.epochs, stage.tokens, stage.peak_rate, recipe.warmup)
+    started, losses, seen = time.monotonic(), [], 0
+    for loss, tokens in train(model, draw, schedule, muon(model, recipe.weight_decay), shuffle):
+        losses.append(round(loss, 4))
+        seen += tokens
         seconds = round(time.monotonic() - started)
-        print(f"epoch {epoch + 1:2d}/{stage.epochs}: {losses[-1]:.3f} nats per token, {seconds} s", flush=True)
-    model.eval()
+        print(f"epoch {len(losses):2d}/{stage.epochs}: {losses[-1]:.3f} nats per token, {seconds} s", flush=True)
     return {
-        **asdict(stage), "epoch_losses": losses, "tokens_seen": seen, "seconds": seconds,
+        **asdict(stage), "epoch_losses": losses, "tokens_seen": seen, "seconds": round(time.monotonic() - started),
         "threads": torch.get_num_threads(), "torch": torch.__version__,
     }  # fmt: skip
 

@@ -49,5 +49,25 @@ def _reading(result: Result) -> Text:
     )
 
 
-SHOWN = {"exact": _exact}
+def _lds(result: Result) -> list[Any]:
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Estimator", no_wrap=True)
+    for heading in ("Linear datamodeling\nscore", "Of the\nceiling"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in sorted(result.tables["estimators"], key=lambda row: -row["lds"]):
+        share = "-" if row["of_ceiling"] is None else f"{row['of_ceiling']:.0%}"
+        made.add_row(Text(row["estimator"]), _interval(row, "lds"), share)
+    (most,), (bench,) = result.tables["ceiling"], result.tables["bench"]
+    reading = Text(
+        f"{result.settings['masks']} random halves of {bench['documents']} documents, {result.settings['seeds']} seeds "
+        f"each, {bench['completions']} completions. The score is the rank correlation over halves of the summed "
+        "influence with the log-probability after training, mean over completions, below it its 95% interval over "
+        f"completions. A perfect prediction would come to {most['ceiling']:.2f}, as seeds differ too. "
+        f"Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
+    return [made, reading]
+
+
+SHOWN = {"exact": _exact, "lds": _lds}
 """What is printed of each check."""

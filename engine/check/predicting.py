@@ -1,0 +1,51 @@
+"""What each estimator says of a bench's documents, by the engine's own three steps."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from engine.check.retraining import Bench
+from engine.factors import fit
+from engine.model import LanguageModel, load_model
+from engine.progress import Progress
+from engine.queries import query
+from engine.run import Run
+from engine.scores import score
+from engine.settings import ESTIMATORS, FitSettings, QuerySettings, RetrainingSettings, ScoreSettings
+
+BASELINES = {
+    "gradient_dot": "gradient dot",
+    "gradient_cosine": "gradient cosine",
+    "bm25": "BM25",
+    "hidden_similarity": "hidden states",
+}
+"""Columns of a run that stand beside influence, and their names."""
+
+
+def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, model: LanguageModel) -> Run:
+    """The run of one estimator on the bench's documents and completions; goes on where a stopped one was."""
+    said = f"{settings.layers} {settings.damping_factor:g}".replace("/", "_")
+    folder = bench.folder / "runs" / f"{estimator} {said}"
+    fitted = FitSettings(settings.layers, estimator, seed=settings.seed, training_windows="corpus")
+    fit(folder, model, bench.folder / "corpus.jsonl", fitted, bench.progress)
+    asked = QuerySettings(damping_factor=settings.damping_factor)
+    query(folder, bench.folder / "queries.jsonl", asked, bench.progress, model)
+    score(folder, ScoreSettings(keep_tokens=0, keep_prediction=0), bench.progress, model)
+    return Run(folder)
+
+
+def predictions(bench: Bench, settings: RetrainingSettings, progress: Progress) -> Iterator[tuple[str, np.ndarray]]:
+    """Name of each estimator and baseline, and what it says of every document for every completion, ``[q, d]``.
+
+    Baselines that need the model are those of the first estimator's run. Random numbers come last.
+    """
+    model = load_model(str(bench.whole))
+    for place, (estimator, name) in enumerate(ESTIMATORS.items()):
+        run = estimator_run(bench, estimator, settings, model)
+        tables = [run.influence(number) for number in range(len(bench.queries))]
+        yield name, np.stack([table["influence"] for table in tables])
+        if place == 0:
+            for column, said in BASELINES.items():
+                yield said, np.nan_to_num(np.stack([table[column] for table in tables]).astype(float))
+    shape = (len(bench.queries), len(bench.documents))
+    yield "random order", np.random.default_rng(settings.seed).standard_normal(shape)
