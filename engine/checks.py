@@ -9,10 +9,11 @@ from typing import Any
 from engine.check.result import Result, Tables, kept
 from engine.export import without_nan
 from engine.progress import Progress
-from engine.settings import ExactSettings, LdsSettings
+from engine.settings import ExactSettings, LdsSettings, RemovalSettings, StabilitySettings
+from engine.store import RunFolder
 
 HOME = Path("runs") / "checks"
-"""Where results are kept unless another place is named."""
+"""Where results that belong to no run are kept unless another place is named."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,25 @@ CHECKS = {
         LdsSettings,
         "engine.check.lds:check_lds",
     ),
+    "removal": Check(
+        "Training without",
+        "How much less likely does a completion become when what influenced it most was never learned?",
+        RemovalSettings,
+        "engine.check.removal:check_removal",
+    ),
+    "stability": Check(
+        "Trust per completion",
+        "Which completions keep their strongest documents when what should not matter is changed?",
+        StabilitySettings,
+        "engine.check.stability:check_stability",
+    ),
 }
 """By name, as the command line offers them."""
+
+
+def result_file(name: str, run: str | None) -> Path:
+    """Where a result is kept unless another place is named: of a check of a run in its folder."""
+    return HOME / f"{name}.json" if run is None else RunFolder(Path(run)).check(name)
 
 
 def run_check(name: str, settings: Any, out: Path, progress: Progress) -> Result:

@@ -1,6 +1,7 @@
 """Settings of the three steps, checked when made; each is kept whole in the run's manifest (no torch)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,3 +215,53 @@ class LdsSettings(RetrainingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(self, masks=3, seeds=2)
+
+
+@dataclass(frozen=True)
+class RemovalSettings(RetrainingSettings):
+    """Settings of ``check removal``.
+
+    Attributes:
+        removed_for: Completions for which documents and tokens are left out.
+        top: Documents left out.
+        share: Share of all loss terms left out, apart from that.
+        seeds: Trainings without them, which differ in the order of batches.
+    """
+
+    removed_for: int = 12
+    top: int = 10
+    share: float = 0.01
+    seeds: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(self, removed_for=2, top=1, seeds=1)
+        if not 0 < self.share < 1:
+            raise WhenceError(f"share is {self.share} -- it is a share of all loss terms -- choose between 0 and 1.")
+        if self.removed_for > self.completions or self.top >= self.documents:
+            raise WhenceError(
+                f"removed_for is {self.removed_for} of {self.completions} completions, top {self.top} of "
+                f"{self.documents} documents -- there are not as many, or nothing would be left -- ask for fewer."
+            )
+
+
+@dataclass(frozen=True)
+class StabilitySettings:
+    """Settings of ``check stability``.
+
+    Attributes:
+        run: Folder of a finished run.
+        query: Titles or ids of completions; None for all.
+        seed: Of the halves and the random directions.
+        memory_gb: Memory for directions; completions that do not fit wait for another pass over the corpus.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+    """
+
+    run: str
+    query: Sequence[str] | None = None
+    seed: int = 0
+    memory_gb: float = 4.0
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        _at_least(self, seed=0, memory_gb=0, batch_tokens=1)

@@ -181,6 +181,7 @@ def _choose(every: list[Document], queries: list[Query], count: int, draw: np.ra
 def fine_tune(network: Any, read: Sequence[Piece], seed: int, progress: Progress | None = None) -> list[float]:
     """Fine-tune in place; the mean loss of each epoch, nats per token."""
     done = progress.advance if progress else lambda tokens: None
+    torch.manual_seed(seed)  # of dropout, where a model has any
     network.requires_grad_(True)
     found = train(network, lambda _: read, FINE_TUNING, adamw(network), random.Random(seed), done)
     return [loss for loss, _ in found]

@@ -6,8 +6,13 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.check.result import Result
+from engine.check.verdict import VERDICTS
 from engine.checks import CHECKS
 from engine.progress import format_seconds
+from engine.show import CONTROL
+
+LISTED = 20
+"""Completions that are printed one by one; the result has them all."""
 
 
 def tables(result: Result) -> list[Any]:
@@ -69,5 +74,66 @@ def _lds(result: Result) -> list[Any]:
     return [made, reading]
 
 
-SHOWN = {"exact": _exact, "lds": _lds}
+def _removal(result: Result) -> list[Any]:
+    made = Table(header_style="dim", expand=False)
+    for heading in ("Left out", "Chosen by"):
+        made.add_column(heading, no_wrap=True)
+    for heading in ("Rise of the\nloss, nats", "Times\nBM25's"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in result.tables["methods"]:
+        made.add_row(row["what"], row["method"], _interval(row, "rise"), _interval(row, "of_bm25"))
+    fit = Table(header_style="dim", expand=False)
+    fit.add_column("Left out", no_wrap=True)
+    for heading in ("Measured change per\npredicted change", "Correlation"):
+        fit.add_column(heading, justify="right", no_wrap=True)
+    for row in result.tables["calibration"]:
+        fit.add_row(row["what"], _interval(row, "slope"), _interval(row, "correlation"))
+    settings = result.settings
+    reading = Text(
+        f"For {settings['removed_for']} completions the {settings['top']} documents, and apart from that "
+        f"{settings['share']:.0%} of all loss terms, were left out and the model trained anew, {settings['seeds']} "
+        "times each. Rise: of the completion's loss against training on everything. 95% intervals over completions. "
+        f"Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
+    return [made, fit, reading]
+
+
+def _stability(result: Result) -> list[Any]:
+    kept = ("damping_overlap", "halves_overlap", "seeds_overlap")
+    kinds = _table(("Kind",), ("Completions", "Steady", "Shaky", "Noise", "Damping", "Halves", "Seeds"))
+    for row in result.tables["summary"]:
+        counts = (str(row[name]) for name in ("completions", *VERDICTS))
+        kinds.add_row(_plain(row["kind"]), *counts, *(f"{row[name]:.0%}" for name in kept))
+    shown = result.tables["queries"][:LISTED]
+    queries = _table(("Completion", "Verdict"), ("Damping", "Halves", "Seeds"))
+    for row in shown:
+        queries.add_row(_plain(row["title"]), row["verdict"], *(f"{row[name]:.0%}" for name in kept))
+    run, (shuffled, random) = result.tables["run"][0], result.tables["null"]
+    reading = Text(
+        f"Damping, halves, seeds: share of the {run['top']} strongest of {run['documents']:,} documents that stays with "
+        "another damping, with the other half of the fitting documents, with other sampled labels; of a kind, medians. "
+        f"Of shuffled influences {shuffled['halves_overlap']:.1%} stays; along random directions "
+        f"{random['damping_overlap']:.0%}, {random['halves_overlap']:.0%} and {random['seeds_overlap']:.0%}. "
+        f"{len(shown)} of {len(result.tables['queries'])} completions are listed. Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
+    return [kinds, queries, reading]
+
+
+def _plain(told: str) -> Text:
+    """Text as it stands; control characters, which could command the terminal, are spelled out."""
+    return Text(CONTROL.sub(lambda found: repr(found[0])[1:-1], told))
+
+
+def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    made = Table(header_style="dim", expand=False)
+    for heading in words:
+        made.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=44)
+    for heading in numbers:
+        made.add_column(heading, justify="right", no_wrap=True)
+    return made
+
+
+SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "stability": _stability}
 """What is printed of each check."""
