@@ -148,6 +148,24 @@ def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, 
     return QueryResult(sides, rows, hidden_mean)
 
 
+@torch.no_grad()
+def measured_value(model: LanguageModel, query: Query, measurement: str) -> float:
+    """The measurement of a query, without its gradient.
+
+    Raises:
+        CorpusError: If the query cannot be measured.
+    """
+    total = 0.0
+    for side, sign in SIDES if measurement == "contrast" else SIDES[:1]:
+        sequence = tokenize_query(model, query, query.contrast if side == "contrast" else query.completion)
+        ids, targets = (
+            torch.from_numpy(part).to(model.device)[None] for part in (sequence.input_ids, sequence.targets)
+        )
+        logits, _ = run_network(model, ids)
+        total += sign * token_measurements(logits, targets, measurement)[0, sequence.first :].double().sum().item()
+    return total
+
+
 def _side(
     model: LanguageModel, layers: Sequence[TrackedLayer], sequence: TokenSequence, measurement: str, sign: float
 ) -> tuple[SideGradient, Tensor, Tensor, Tensor]:

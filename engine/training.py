@@ -120,6 +120,20 @@ def train(
     network.eval()
 
 
+def fine_tune(
+    network: Any,
+    pieces: Sequence[Piece],
+    schedule: Schedule,
+    seed: int,
+    done: Callable[[int], None] = lambda tokens: None,
+) -> list[float]:
+    """Train all weights in place by AdamW without decay; the mean loss of each epoch, nats per token."""
+    torch.manual_seed(seed)  # of dropout, where a model has any
+    network.requires_grad_(True)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.0, fused=True)
+    return [loss for loss, _ in train(network, lambda _: pieces, schedule, [optimizer], random.Random(seed), done)]
+
+
 def muon(network: Any, weight_decay: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers and AdamW for the embedding and the norms: for training from scratch.
 
@@ -131,11 +145,6 @@ def muon(network: Any, weight_decay: float) -> list[torch.optim.Optimizer]:
         torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True),
     ]
-
-
-def adamw(network: Any) -> list[torch.optim.Optimizer]:
-    """AdamW on all weights without decay: for fine-tuning."""
-    return [torch.optim.AdamW(network.parameters(), weight_decay=0.0, fused=True)]
 
 
 def _batches(pieces: Sequence[Piece], tokens: int, shuffle: random.Random) -> Iterator[tuple[Tensor, Tensor]]:

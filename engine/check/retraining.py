@@ -28,14 +28,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from engine.corpus import Document, Query, corpus_hash, queries_hash, read_corpus, read_queries, tokenize
 from engine.errors import WhenceError
 from engine.lexical import okapi
-from engine.losses import token_log_probs
-from engine.model import LanguageModel, load_model, prepare
+from engine.model import load_model, prepare
 from engine.pipeline import read_config
 from engine.progress import Progress
-from engine.queries import tokenize_query
+from engine.queries import measured_value
 from engine.settings import RetrainingSettings
 from engine.store import write_json
-from engine.training import Piece, Schedule, adamw, crop, muon, train, window_piece
+from engine.training import Piece, Schedule, crop, fine_tune, muon, train, window_piece
 from engine.windows import Cutting
 
 NEAREST = 5
@@ -146,7 +145,7 @@ class Bench:
             network, tokenizer = _load(self.base)
             read = pieces(tokenizer, self.documents, load_context(network))
             self.progress.start("Reading all documents", FINE_TUNING.epochs * sum(len(one) for one in read))
-            losses = fine_tune(network, read, 0, self.progress)
+            losses = fine_tune(network, read, FINE_TUNING, 0, self.progress.advance)
             self.progress.finish()
             _save(network, tokenizer, folder, {"losses": losses})
         return folder
@@ -178,15 +177,6 @@ def _choose(every: list[Document], queries: list[Query], count: int, draw: np.ra
     return sorted([*taken, *rest][:count])
 
 
-def fine_tune(network: Any, read: Sequence[Piece], seed: int, progress: Progress | None = None) -> list[float]:
-    """Fine-tune in place; the mean loss of each epoch, nats per token."""
-    done = progress.advance if progress else lambda tokens: None
-    torch.manual_seed(seed)  # of dropout, where a model has any
-    network.requires_grad_(True)
-    found = train(network, lambda _: read, FINE_TUNING, adamw(network), random.Random(seed), done)
-    return [loss for loss, _ in found]
-
-
 def pieces(tokenizer: Any, documents: Sequence[Document], context: int, reading: Reading | None = None) -> list[Piece]:
     """Documents, or those of a reading, as what a model is trained on: windows that follow on one another."""
     cutting = Cutting(tokenizer.bos_token_id, context, 0)
@@ -198,21 +188,6 @@ def pieces(tokenizer: Any, documents: Sequence[Document], context: int, reading:
             made = window_piece(window)
             places = window.first + np.arange(len(made))
             found.append(Piece(made.ids, made.counts & ~np.isin(places, list(dropped))) if dropped else made)
-    return found
-
-
-@torch.no_grad()
-def completion_log_probs(model: LanguageModel, queries: Sequence[Query]) -> list[float]:
-    """Log-probability of each completion after its prompt, nats."""
-    found = []
-    for query in queries:
-        sequence = tokenize_query(model, query, query.completion)
-        ids, targets = (
-            torch.from_numpy(part.astype(np.int64))[None].to(model.device)
-            for part in (sequence.input_ids, sequence.targets)
-        )
-        log_probs = token_log_probs(model.network(input_ids=ids, use_cache=False).logits, targets)
-        found.append(log_probs[0, sequence.first :].double().sum().item())
     return found
 
 
@@ -281,9 +256,10 @@ def _end_with(parent: int) -> None:
 def _retrain(reading: Reading) -> list[float]:
     network = copy.deepcopy(_MINE["network"])
     context = load_context(network)
-    fine_tune(network, pieces(_MINE["tokenizer"], _MINE["documents"], context, reading), reading.seed)
+    read = pieces(_MINE["tokenizer"], _MINE["documents"], context, reading)
+    fine_tune(network, read, FINE_TUNING, reading.seed)
     model = prepare("retrained", network, _MINE["tokenizer"], context)
-    return completion_log_probs(model, _MINE["queries"])
+    return [measured_value(model, query, "log_prob") for query in _MINE["queries"]]
 
 
 def _unordered(pool: ProcessPoolExecutor, todo: Mapping[str, Reading]) -> Iterator[tuple[str, list[float]]]:

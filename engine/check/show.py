@@ -14,6 +14,9 @@ from engine.show import CONTROL
 LISTED = 20
 """Completions that are printed one by one; the result has them all."""
 
+SHOWN_BESIDE = 10
+"""Other completions listed."""
+
 
 def tables(result: Result) -> list[Any]:
     """The question, its tables, and how to read them."""
@@ -111,11 +114,12 @@ def _stability(result: Result) -> list[Any]:
         queries.add_row(_plain(row["title"]), row["verdict"], *(f"{row[name]:.0%}" for name in kept))
     run, (shuffled, random) = result.tables["run"][0], result.tables["null"]
     reading = Text(
-        f"Damping, halves, seeds: share of the {run['top']} strongest of {run['documents']:,} documents that stays with "
-        "another damping, with the other half of the fitting documents, with other sampled labels; of a kind, medians. "
+        f"Damping, halves, seeds: share of the {run['top']} strongest of {run['documents']:,} documents that stays "
+        "with another damping, the other half of the fitting documents, other sampled labels; of a kind, medians. "
         f"Of shuffled influences {shuffled['halves_overlap']:.1%} stays; along random directions "
         f"{random['damping_overlap']:.0%}, {random['halves_overlap']:.0%} and {random['seeds_overlap']:.0%}. "
-        f"{len(shown)} of {len(result.tables['queries'])} completions are listed. Took {format_seconds(result.seconds)}.",
+        f"{len(shown)} of {len(result.tables['queries'])} completions are listed. "
+        f"Took {format_seconds(result.seconds)}.",
         style="dim",
     )
     return [kinds, queries, reading]
@@ -135,5 +139,24 @@ def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     return made
 
 
-SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "stability": _stability}
+def _leave_out(result: Result) -> list[Any]:
+    (chance,) = result.tables["chance"]
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Completion", no_wrap=True, max_width=60)
+    for heading in ("Predicted\nchange", "Measured\nchange", "Leaving out\nothers"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    first, *others = result.tables["completions"]
+    for row in [first, *sorted(others, key=lambda row: -abs(row["measured"]))[:SHOWN_BESIDE]]:
+        numbers = (row[name] for name in ("predicted", "measured", "chance"))
+        made.add_row(Text(row["completion"]), *("-" if number is None else f"{number:+.3g}" for number in numbers))
+    reading = Text(
+        f"{len(result.tables['documents'])} documents left out; changes in {chance['unit']}; the completion asked "
+        "about first, then those that changed most. 95% of the changes by leaving out others stay below "
+        f"{chance['size']:.2g}. Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
+    return [made, reading]
+
+
+SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out, "stability": _stability}
 """What is printed of each check."""
