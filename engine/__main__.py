@@ -7,13 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from engine import progress as progress_module
 from engine.analyse import ANALYSES
-from engine.checks import CHECKS, HOME, run_check
+from engine.checks import CHECKS, result_file, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
@@ -37,10 +37,16 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
     }
     for field in fields(settings):
         flag = f"--{field.name.replace('_', '-')}"
-        default = "" if field.default is None else f" (default: {field.default})"
-        options: dict[str, Any] = {"default": field.default, "help": help_of[field.name].replace("%", "%%") + default}
+        options: dict[str, Any] = {"help": help_of[field.name].replace("%", "%%")}
+        if field.default is MISSING:
+            options["required"] = True
+        else:
+            options["default"] = field.default
+            options["help"] += "" if field.default is None else f" (default: {field.default})"
         if field.type is bool:
             options["action"] = "store_true"
+        elif "Sequence" in str(field.type):
+            options |= {"action": "extend", "nargs": "+"}
         else:
             options |= {"type": _type_of(field.type), "choices": CHOICES.get(field.name), "metavar": None}
         parser.add_argument(flag, **options)
@@ -161,11 +167,12 @@ def _check(given: argparse.Namespace) -> None:
     from engine.show import print_all
 
     settings = _settings(CHECKS[given.check].settings, given)
-    result = run_check(given.check, settings, Path(given.out), progress_module.for_terminal())
+    out = Path(given.out) if given.out else result_file(given.check, getattr(settings, "run", None))
+    result = run_check(given.check, settings, out, progress_module.for_terminal())
     if given.json:
         print(json.dumps(result.tables, indent=2, ensure_ascii=False))
     else:
-        print_all([*tables(result), f"Kept in {given.out}."])
+        print_all([*tables(result), f"Kept in {out}."])
 
 
 def _print_json(records: list[dict[str, Any]]) -> None:
@@ -234,9 +241,8 @@ def parser() -> argparse.ArgumentParser:
     for name, check in CHECKS.items():
         made = checks.add_parser(name, help=check.question, description=check.question)
         made.set_defaults(call=_check)
-        made.add_argument(
-            "--out", default=str(HOME / f"{name}.json"), help="file for the result (default: %(default)s)"
-        )
+        home = result_file(name, "RUN" if any(field.name == "run" for field in fields(check.settings)) else None)
+        made.add_argument("--out", help=f"file for the result (default: {home})")
         made.add_argument("--json", action="store_true", help="print JSON")
         _add_settings(made, check.settings)
 

@@ -9,7 +9,7 @@ from typing import Any
 from engine.check.result import Result, Tables, kept
 from engine.export import without_nan
 from engine.progress import Progress
-from engine.settings import ExactSettings, LdsSettings, RemovalSettings, StabilitySettings
+from engine.settings import ExactSettings, LdsSettings, LeaveOutSettings, RemovalSettings
 from engine.store import RunFolder
 
 HOME = Path("runs") / "checks"
@@ -59,11 +59,11 @@ CHECKS = {
         RemovalSettings,
         "engine.check.removal:check_removal",
     ),
-    "stability": Check(
-        "Trust per completion",
-        "Which completions keep their strongest documents when what should not matter is changed?",
-        StabilitySettings,
-        "engine.check.stability:check_stability",
+    "leave-out": Check(
+        "Training on without",
+        "What does leaving some documents out do to a completion, predicted and measured?",
+        LeaveOutSettings,
+        "engine.check.leave_out:check_leave_out",
     ),
 }
 """By name, as the command line offers them."""

@@ -246,22 +246,32 @@ class RemovalSettings(RetrainingSettings):
 
 
 @dataclass(frozen=True)
-class StabilitySettings:
-    """Settings of ``check stability``.
+class LeaveOutSettings:
+    """Settings of ``check leave-out``.
 
     Attributes:
         run: Folder of a finished run.
-        query: Titles or ids of completions; None for all.
-        seed: Of the halves and the random directions.
-        memory_gb: Memory for directions; completions that do not fit wait for another pass over the corpus.
-        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+        query: Title or id of the completion.
+        documents: Titles or ids of the documents to leave out; None for the strongest.
+        top: How many of the strongest are left out where none are named.
+        beside: Documents that are trained on beside them, drawn at random.
+        epochs: Passes over them.
+        rate: Highest learning rate.
+        seeds: Trainings of each kind, which differ in the order of batches.
+        seed: Of the documents drawn at random.
     """
 
     run: str
-    query: Sequence[str] | None = None
+    query: str
+    documents: Sequence[str] | None = None
+    top: int = 10
+    beside: int = 500
+    epochs: int = 3
+    rate: float = 1e-3
+    seeds: int = 2
     seed: int = 0
-    memory_gb: float = 4.0
-    batch_tokens: int = 2048
 
     def __post_init__(self) -> None:
-        _at_least(self, seed=0, memory_gb=0, batch_tokens=1)
+        _at_least(self, top=1, beside=1, epochs=1, seeds=1, seed=0)
+        if not self.rate > 0:
+            raise WhenceError(f"rate is {self.rate} -- nothing would be learned -- use a positive learning rate.")

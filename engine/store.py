@@ -28,6 +28,7 @@
       score/ablation/<query>-<document>-<key>.parquet   variants of one document with texts and token influences;
                                     the key is a hash of what was asked for
       map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
+      checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
 
 ``document`` and ``query`` are numbers in the order of the corpus and query files.
 Position 0 of a document is the model's start token where it has one.
@@ -165,6 +166,9 @@ class RunFolder:
 
     def map(self, features: str) -> Path:
         return self.path / "map" / f"{features}.parquet"
+
+    def check(self, name: str) -> Path:
+        return self.path / "checks" / f"{name}.json"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; ``{}`` before the first step.

@@ -6,13 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.check.result import Result
-from engine.check.verdict import VERDICTS
 from engine.checks import CHECKS
 from engine.progress import format_seconds
-from engine.show import CONTROL
 
-LISTED = 20
-"""Completions that are printed one by one; the result has them all."""
 
 SHOWN_BESIDE = 10
 """Other completions listed."""
@@ -102,43 +98,6 @@ def _removal(result: Result) -> list[Any]:
     return [made, fit, reading]
 
 
-def _stability(result: Result) -> list[Any]:
-    kept = ("damping_overlap", "halves_overlap", "seeds_overlap")
-    kinds = _table(("Kind",), ("Completions", "Steady", "Shaky", "Noise", "Damping", "Halves", "Seeds"))
-    for row in result.tables["summary"]:
-        counts = (str(row[name]) for name in ("completions", *VERDICTS))
-        kinds.add_row(_plain(row["kind"]), *counts, *(f"{row[name]:.0%}" for name in kept))
-    shown = result.tables["queries"][:LISTED]
-    queries = _table(("Completion", "Verdict"), ("Damping", "Halves", "Seeds"))
-    for row in shown:
-        queries.add_row(_plain(row["title"]), row["verdict"], *(f"{row[name]:.0%}" for name in kept))
-    run, (shuffled, random) = result.tables["run"][0], result.tables["null"]
-    reading = Text(
-        f"Damping, halves, seeds: share of the {run['top']} strongest of {run['documents']:,} documents that stays "
-        "with another damping, the other half of the fitting documents, other sampled labels; of a kind, medians. "
-        f"Of shuffled influences {shuffled['halves_overlap']:.1%} stays; along random directions "
-        f"{random['damping_overlap']:.0%}, {random['halves_overlap']:.0%} and {random['seeds_overlap']:.0%}. "
-        f"{len(shown)} of {len(result.tables['queries'])} completions are listed. "
-        f"Took {format_seconds(result.seconds)}.",
-        style="dim",
-    )
-    return [kinds, queries, reading]
-
-
-def _plain(told: str) -> Text:
-    """Text as it stands; control characters, which could command the terminal, are spelled out."""
-    return Text(CONTROL.sub(lambda found: repr(found[0])[1:-1], told))
-
-
-def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    made = Table(header_style="dim", expand=False)
-    for heading in words:
-        made.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=44)
-    for heading in numbers:
-        made.add_column(heading, justify="right", no_wrap=True)
-    return made
-
-
 def _leave_out(result: Result) -> list[Any]:
     (chance,) = result.tables["chance"]
     made = Table(header_style="dim", expand=False)
@@ -158,5 +117,5 @@ def _leave_out(result: Result) -> list[Any]:
     return [made, reading]
 
 
-SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out, "stability": _stability}
+SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out}
 """What is printed of each check."""
