@@ -9,7 +9,6 @@ from engine.check.result import Result
 from engine.checks import CHECKS
 from engine.progress import format_seconds
 
-
 SHOWN_BESIDE = 10
 """Other completions listed."""
 
