@@ -62,35 +62,6 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class BifSettings:
-    """Settings of the sampling behind the Bayesian influence function (:mod:`engine.bif`).
-
-    Attributes:
-        chains: Chains that start from the trained weights, each with noise of its own.
-        draws: Draws of each chain.
-        burn_in: Steps before a chain's first draw.
-        thinning: Steps between draws.
-        step_size: Length of a step; directions of the factors' own curvature forget their past in 1/step_size steps.
-        n_beta: Windows times inverse temperature: the larger, the closer draws stay to the trained weights.
-        batch_windows: Windows of a step's minibatch.
-        damping_factor: Localisation of the posterior, as a multiple of each layer's own mean eigenvalue: it plays
-            the part of the damping.
-    """
-
-    chains: int = 4
-    draws: int = 100
-    burn_in: int = 20
-    thinning: int = 5
-    step_size: float = 0.25
-    n_beta: float = 1e6
-    batch_windows: int = 16
-    damping_factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        _at_least(self, chains=1, draws=4, burn_in=0, thinning=1, batch_windows=1)
-
-
-@dataclass(frozen=True)
 class QuerySettings:
     """Settings of the query step.
 

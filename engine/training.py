@@ -23,7 +23,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 SHORTEST_CROP = 20
 """Characters left at least."""
 WIDTH_STEP = 16
-"""Widths of batches are multiples of it, since every new width costs the CPU library a preparation of its own."""
+"""Inputs of a batch are a multiple of it, since every new width costs the CPU library a preparation of its own."""
 LAST_RATE = 0.05
 """Learning rate at the end, of the peak."""
 
@@ -98,8 +98,9 @@ def train(
     """
     network.train()
     device = next(network.parameters()).device
+    longest = getattr(network.config, "max_position_embeddings", None)
     for epoch in range(schedule.epochs):
-        made = list(_batches(draw(epoch), schedule.batch_tokens, shuffle))
+        made = list(_batches(draw(epoch), schedule.batch_tokens, shuffle, longest))
         total, count = 0.0, 0
         for step, (ids, labels) in enumerate(made):
             rate = _rate_at((epoch + step / len(made)) / schedule.epochs, schedule)
@@ -147,8 +148,10 @@ def muon(network: Any, weight_decay: float) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _batches(pieces: Sequence[Piece], tokens: int, shuffle: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
-    """Token ids and labels ``[b, t]`` of pieces of similar length."""
+def _batches(
+    pieces: Sequence[Piece], tokens: int, shuffle: random.Random, longest: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Token ids and labels ``[b, 1 + t]`` of pieces of similar length, t being no more than ``longest`` inputs."""
     noisy = sorted(pieces, key=lambda one: len(one) + shuffle.uniform(0, WIDTH_STEP))
     groups: list[list[Piece]] = [[]]
     for one in noisy:
@@ -157,7 +160,8 @@ def _batches(pieces: Sequence[Piece], tokens: int, shuffle: random.Random) -> It
         groups[-1].append(one)
     shuffle.shuffle(groups)
     for group in filter(None, groups):
-        width = -(-max(map(len, group)) // WIDTH_STEP) * WIDTH_STEP
+        inputs = -(-(max(map(len, group)) - 1) // WIDTH_STEP) * WIDTH_STEP
+        width = 1 + min(inputs, longest or inputs)
         ids, labels = np.zeros((len(group), width), np.int64), np.full((len(group), width), NO_LOSS)
         for row, one in enumerate(group):
             ids[row, : len(one)] = one.ids
@@ -170,7 +174,7 @@ def _loss_sum(network: Any, ids: Tensor, labels: Tensor) -> Tensor:
 
     Padding stands behind a piece, where causal attention never looks, so that no mask is needed.
     """
-    logits = network(input_ids=ids).logits[:, :-1]
+    logits = network(input_ids=ids[:, :-1]).logits
     targets = labels[:, 1:].flatten()
     return cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=NO_LOSS, reduction="sum")
 

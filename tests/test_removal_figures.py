@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.check.effects import calibrate, compare_methods, correlation, interval, slope
+from engine.analysis.resampling import interval
+from engine.check.effects import calibrate, compare_methods, correlation, slope
 
 
 def points(measured_per_predicted: float = 2.0, noise: float = 0.0, completions: int = 12) -> list[dict]:

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from engine.training import NO_LOSS, Piece, Schedule, crop, fine_tune, muon, piece, train, window_piece
+from engine.training import (
+    NO_LOSS,
+    Piece,
+    Schedule,
+    _batches,
+    _rate_at,
+    crop,
+    fine_tune,
+    muon,
+    piece,
+    train,
+    window_piece,
+)
 from engine.windows import Cutting
 
 
@@ -74,19 +86,22 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(gpt2):
 
 
 def test_batches_keep_to_their_size_and_pad_with_no_loss():
-    from engine.training import _batches
-
     pieces = [piece(range(length)) for length in (3, 5, 9, 17, 30)]
     made = list(_batches(pieces, 40, random.Random(0)))
     assert sum(int((labels[:, 1:] != NO_LOSS).sum()) for _, labels in made) == sum(len(one) - 1 for one in pieces)
-    assert all(ids.shape[1] % 16 == 0 for ids, _ in made)
+    assert all((ids.shape[1] - 1) % 16 == 0 for ids, _ in made)
+    assert [ids.shape[1] for ids, _ in _batches([piece(range(31))], 40, random.Random(0), longest=30)] == [31]
     assert all(len(ids) * max(map(int, (labels != NO_LOSS).sum(1))) <= 40 for ids, labels in made)
     assert list(_batches([], 40, random.Random(0))) == []
 
 
-def test_the_rate_rises_then_falls_to_a_twentieth():
-    from engine.training import _rate_at
+def test_a_window_of_the_longest_context_can_be_learned(gpt2):
+    (window, *_) = Cutting(0, gpt2.context, 0).windows(0, "d", np.arange(1, 60))
+    assert len(window) == gpt2.context
+    assert losses(gpt2.network, [window_piece(window)], Schedule(1, 64, 1e-3))[1][0] > 0
 
+
+def test_the_rate_rises_then_falls_to_a_twentieth():
     schedule = Schedule(1, 1, 2.0, warmup=0.1)
     rates = [_rate_at(progress, schedule) for progress in (0.0, 0.05, 0.1, 0.55, 1.0)]
     assert rates == pytest.approx([0.0, 1.0, 2.0, 2 * (0.05 + 0.95 / 2), 0.1])

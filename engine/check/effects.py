@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.analysis.tails import percentiles
+from engine.analysis.resampling import interval, mean_with_interval
 
 INFLUENCE, BM25, RANDOM = "EK-FAC", "BM25", "random"
 """What chose the things that were left out."""
 DOCUMENTS, TOKENS = "documents", "tokens"
-DRAWS = 2_000
+OF_BM25 = ("of_bm25", "of_bm25_low", "of_bm25_high")
 Points = Sequence[dict[str, Any]]
 """Rows ``what, method, id, predicted, measured``: a removal's change of one completion's log-probability, nats."""
 
@@ -23,9 +23,9 @@ def compare_methods(points: Points) -> list[dict[str, Any]]:
     for what in (DOCUMENTS, TOKENS):
         rises = {method: _by_completion(points, what, method) for method in (INFLUENCE, BM25, RANDOM)}
         for method, rise in rises.items():
-            row: dict[str, Any] = {"what": what, "method": method, **_with_interval("rise", rise)}
-            against = rises[BM25] if method == INFLUENCE else None
-            rows.append(row | _with_interval("of_bm25", rise, against, known=against is not None))
+            row: dict[str, Any] = {"what": what, "method": method, **mean_with_interval("rise", rise)}
+            ratio = _ratio(rise, rises[BM25]) if method == INFLUENCE else dict.fromkeys(OF_BM25)
+            rows.append(row | ratio)
     return rows
 
 
@@ -38,19 +38,10 @@ def _by_completion(points: Points, what: str, method: str) -> np.ndarray:
     return np.asarray([np.mean(found[id]) for id in sorted(found)])
 
 
-def _with_interval(
-    name: str, rise: np.ndarray, against: np.ndarray | None = None, known: bool = True
-) -> dict[str, float | None]:
-    """The mean, or its ratio to another's, and the interval over completions drawn anew."""
-    if not known:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-
-    def statistic(at: np.ndarray) -> np.ndarray:
-        mean = rise[at].mean(-1)
-        return mean if against is None else mean / against[at].mean(-1)
-
-    low, high = interval(len(rise), statistic)
-    return {name: float(statistic(np.arange(len(rise)))), f"{name}_low": low, f"{name}_high": high}
+def _ratio(rise: np.ndarray, against: np.ndarray) -> dict[str, float | None]:
+    """Ratio of two means with its interval; the same completions are drawn for both."""
+    low, high = interval(len(rise), lambda at: rise[at].mean(-1) / against[at].mean(-1))
+    return dict(zip(OF_BM25, (float(rise.mean() / against.mean()), low, high), strict=True))
 
 
 def calibrate(points: Points) -> list[dict[str, Any]]:
@@ -77,16 +68,11 @@ def slope(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation along the last axis."""
+    """Pearson correlation along the last axis; zero where one of the two does not vary."""
     a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
-    return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    size = np.asarray(np.sqrt((a * a).sum(-1) * (b * b).sum(-1)))
+    return np.divide((a * b).sum(-1), size, out=np.zeros_like(size), where=size > 0)
 
 
 def _at(statistic: Callable[..., np.ndarray], a: np.ndarray, b: np.ndarray, places: np.ndarray) -> np.ndarray:
     return statistic(a[places], b[places])
-
-
-def interval(count: int, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    """Central 95% of a statistic of what is drawn anew; ``statistic`` takes places ``[draws, count]``."""
-    low, high = percentiles(statistic(np.random.default_rng(0).choice(count, (DRAWS, count))))
-    return float(low), float(high)

@@ -16,7 +16,7 @@ import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from engine.analysis.tails import percentiles
+from engine.analysis.resampling import mean_with_interval
 from engine.batching import pad
 from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
 from engine.check.result import Tables
@@ -32,7 +32,6 @@ from engine.settings import ESTIMATORS, ExactSettings, FitSettings
 from engine.store import RunFolder
 
 DAMPING_FACTOR = 0.1
-DRAWS = 1_000
 
 
 @one_thread()  # as its tensors are small
@@ -96,7 +95,8 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
             "response_slope": slopes if name in matrices else None,
         }
         for column, values in columns.items():
-            row |= _interval(column, values)
+            unknown = dict.fromkeys((column, f"{column}_low", f"{column}_high"))
+            row |= unknown if values is None else mean_with_interval(column, np.asarray(values))
         rows.append(row)
     return {"estimators": rows}
 
@@ -159,12 +159,3 @@ def _responses(
 
 def _relative(found: Tensor, right: Tensor) -> float:
     return float((found - right).norm() / right.norm())
-
-
-def _interval(name: str, values: Sequence[float] | np.ndarray | None) -> dict[str, float | None]:
-    """Mean over queries, and the central 95% of means over queries drawn anew."""
-    if values is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    drawn = np.random.default_rng(0).choice(np.asarray(values), (DRAWS, len(values))).mean(1)
-    low, high = percentiles(drawn)
-    return {name: float(np.mean(values)), f"{name}_low": float(low), f"{name}_high": float(high)}

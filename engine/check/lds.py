@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from engine.analysis.tails import percentiles
+from engine.analysis.resampling import mean_with_interval
+from engine.check.effects import correlation
 from engine.check.predicting import predictions
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
 from engine.progress import Progress
 from engine.settings import LdsSettings
-
-DRAWS = 2_000
 
 
 def check_lds(settings: LdsSettings, progress: Progress, work: Path) -> Tables:
@@ -43,17 +42,14 @@ def check_lds(settings: LdsSettings, progress: Progress, work: Path) -> Tables:
     measured, ceilings = found.mean(1), ceiling(found)
     rows: list[dict[str, Any]] = []
     queries: list[dict[str, Any]] = []
-    for name, influence in predictions(bench, settings, progress):
+    for name, influence in predictions(bench, settings):
         scores = lds(influence, masks, measured)
-        low, high = percentiles(np.random.default_rng(0).choice(scores, (DRAWS, len(scores))).mean(1))
-        mean = float(scores.mean())
-        rows.append({"estimator": name, "lds": mean, "lds_low": low, "lds_high": high})
-        rows[-1]["of_ceiling"] = mean / ceilings.mean() if ceilings.mean() > 0 else None
-        for query, value, most in zip(bench.queries, scores, ceilings, strict=True):
+        rows.append({"estimator": name, **mean_with_interval("lds", scores)})
+        rows[-1]["of_ceiling"] = float(scores.mean() / ceilings.mean()) if ceilings.any() else None
+        for query, value, limit in zip(bench.queries, scores, ceilings, strict=True):
             about = {"id": query.id, "completion": query.title, "kind": query.kind}
-            queries.append({"estimator": name} | about | {"lds": value, "ceiling": most})
-    low, high = percentiles(np.random.default_rng(0).choice(ceilings, (DRAWS, len(ceilings))).mean(1))
-    most = {"ceiling": float(ceilings.mean()), "ceiling_low": low, "ceiling_high": high}
+            queries.append({"estimator": name} | about | {"lds": float(value), "ceiling": float(limit)})
+    most = mean_with_interval("ceiling", ceilings)
     return {"estimators": rows, "queries": queries, "ceiling": [most], "bench": [_about(bench, found)]}
 
 
@@ -75,7 +71,7 @@ def lds(influence: np.ndarray, masks: np.ndarray, measured: np.ndarray) -> np.nd
     Returns:
         Zero where one of the two does not vary.
     """
-    return _correlation(rankdata(masks @ influence.T, axis=0), rankdata(measured, axis=0))
+    return correlation(rankdata(influence @ masks.T, axis=1), rankdata(measured.T, axis=1))
 
 
 def ceiling(found: np.ndarray) -> np.ndarray:
@@ -88,17 +84,10 @@ def ceiling(found: np.ndarray) -> np.ndarray:
         found: Measurements ``[m, s, q]``.
     """
     seeds = found.shape[1]
-    ranks = rankdata(found, axis=0)
+    ranks = rankdata(found.transpose(1, 2, 0), axis=2)  # [s, q, m]
     pairs = [(a, b) for a in range(seeds) for b in range(a)]
-    r = np.mean([_correlation(ranks[:, a], ranks[:, b]) for a, b in pairs], axis=0).clip(0)
+    r = np.mean([correlation(ranks[a], ranks[b]) for a, b in pairs], axis=0).clip(0)
     return np.sqrt(seeds * r / (1 + (seeds - 1) * r))
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation of columns; zero where one is constant."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    size = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    return np.divide((a * b).sum(0), size, out=np.zeros_like(size), where=size > 0)
 
 
 def _about(bench: Bench, found: np.ndarray) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import numpy as np
 from engine.check.retraining import Bench
 from engine.factors import fit
 from engine.model import LanguageModel, load_model
-from engine.progress import Progress
 from engine.queries import query
 from engine.run import Run
 from engine.scores import score
@@ -34,7 +33,7 @@ def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, mo
     return Run(folder)
 
 
-def predictions(bench: Bench, settings: RetrainingSettings, progress: Progress) -> Iterator[tuple[str, np.ndarray]]:
+def predictions(bench: Bench, settings: RetrainingSettings) -> Iterator[tuple[str, np.ndarray]]:
     """Name of each estimator and baseline, and what it says of every document for every completion, ``[q, d]``.
 
     Baselines that need the model are those of the first estimator's run. Random numbers come last.

@@ -172,13 +172,13 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def _point(bench: Bench, removal: Removal, change: np.ndarray, query: int) -> dict[str, Any]:
-    asked = bench.queries[query]
+    asked, predicted = bench.queries[query], float(removal.predicted[query])
     return {
         "what": removal.what,
         "method": removal.method,
         "id": asked.id,
         "completion": asked.title,
         "kind": asked.kind,
-        "predicted": float(removal.predicted[query]),
+        "predicted": None if np.isnan(predicted) else predicted,
         "measured": float(change[query]),
     }

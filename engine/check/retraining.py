@@ -123,7 +123,7 @@ class Bench:
         return folder
 
     def _pretrain(self, network: Any, tokenizer: Any) -> list[float]:
-        shuffle, context = random.Random(self.settings.seed), load_context(network)
+        shuffle, context = random.Random(self.settings.seed), training_context(network)
 
         def draw(epoch: int) -> list[Piece]:
             texts = [crop(text, shuffle) if shuffle.random() < CROPPED else text for text in self._others]
@@ -143,7 +143,7 @@ class Bench:
         folder = self.folder / "whole"
         if not (folder / "finished.json").is_file():
             network, tokenizer = _load(self.base)
-            read = pieces(tokenizer, self.documents, load_context(network))
+            read = pieces(tokenizer, self.documents, training_context(network))
             self.progress.start("Reading all documents", FINE_TUNING.epochs * sum(len(one) for one in read))
             losses = fine_tune(network, read, FINE_TUNING, 0, self.progress.advance)
             self.progress.finish()
@@ -191,10 +191,9 @@ def pieces(tokenizer: Any, documents: Sequence[Document], context: int, reading:
     return found
 
 
-def load_context(network: Any) -> int:
-    """Inputs of a training window: the model's own context, at most 512, less the token that is only predicted."""
-    longest = getattr(network.config, "max_position_embeddings", None) or 512
-    return min(longest, 512) - 1
+def training_context(network: Any) -> int:
+    """Inputs of a training window: the model's own context, at most 512."""
+    return min(getattr(network.config, "max_position_embeddings", None) or 512, 512)
 
 
 def _start(name: str, settings: RetrainingSettings) -> tuple[Any, Any]:
@@ -255,7 +254,7 @@ def _end_with(parent: int) -> None:
 
 def _retrain(reading: Reading) -> list[float]:
     network = copy.deepcopy(_MINE["network"])
-    context = load_context(network)
+    context = training_context(network)
     read = pieces(_MINE["tokenizer"], _MINE["documents"], context, reading)
     fine_tune(network, read, FINE_TUNING, reading.seed)
     model = prepare("retrained", network, _MINE["tokenizer"], context)
