@@ -43,7 +43,7 @@ def check_leave_out(settings: LeaveOutSettings, progress: Progress, work: Path) 
 
     Returns:
         ``completions``: of each completion the change that influence predicts (None where the size of the training set
-        is unknown), the ``measured`` one and, as ``chance``, that of leaving out others, in the unit of the run's
+        is unknown or a document was not scored), the ``measured`` one and, as ``chance``, that of leaving out others, in the unit of the run's
         measurement, means over seeds; the one asked about comes first. ``documents``: what was left out, with its
         influence. ``chance``: the size that 95% of the changes by leaving out others stay below.
 
@@ -95,7 +95,8 @@ def _predicted(run: Run, query: int, documents: list[int]) -> float | None:
     if not run.training_windows:
         return None
     influence = run.influence(query).set_index("document")["influence"]
-    return -float(influence.reindex(documents).sum()) / run.training_windows
+    total = float(influence.reindex(documents).sum(skipna=False))  # nan where the prefilter left one out
+    return None if np.isnan(total) else -total / run.training_windows
 
 
 class _Trainings:
@@ -114,7 +115,8 @@ class _Trainings:
         return np.mean([self._kept(documents, seed) for seed in range(self.settings.seeds)], axis=0)
 
     def _kept(self, documents: list[int], seed: int) -> list[float]:
-        made_from = [documents, seed, self.model.hash, self.run.query["inputs"], asdict(self.schedule)]
+        inputs = [self.run.fit["inputs"], self.run.query["inputs"], self.run.measurement]
+        made_from = [documents, seed, *inputs, asdict(self.schedule)]
         key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
         file = self.work / f"{key}.json"
         if not file.is_file():
