@@ -43,9 +43,9 @@ def check_leave_out(settings: LeaveOutSettings, progress: Progress, work: Path) 
 
     Returns:
         ``completions``: of each completion the change that influence predicts (None where the size of the training set
-        is unknown or a document was not scored), the ``measured`` one and, as ``chance``, that of leaving out others, in the unit of the run's
-        measurement, means over seeds; the one asked about comes first. ``documents``: what was left out, with its
-        influence. ``chance``: the size that 95% of the changes by leaving out others stay below.
+        is unknown or a document was not scored), the ``measured`` one and, as ``chance``, that of leaving out others,
+        in the unit of the run's measurement, means over seeds; the one asked about comes first. ``documents``: what
+        was left out, with its influence. ``chance``: the size that 95% of the changes by leaving out others stay below.
 
     Raises:
         RunError: If the run, the completion or a document is not there, or nothing would be left to train on.
