@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from looking import settled
 from playwright.sync_api import Page, expect
 from tiny_run import hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
 
@@ -93,10 +94,7 @@ class Pages:
 
     def settled(self) -> None:
         """Wait until the page has been drawn to its end."""
-        expect(self.page.locator("[data-test-script-state=notRunning]")).to_be_attached()
-        expect(self.page.locator("h1")).to_be_visible()
-        self.page.wait_for_timeout(300)
-        expect(self.page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+        settled(self.page)
 
 
 @pytest.fixture

@@ -1,16 +1,24 @@
-"""What the browser tests share: what the address says, clicks on rows of tables, and downloads."""
+"""What the browser tests share: when a page is drawn, what the address says, clicks on rows of tables, and downloads."""
 
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
 ROW_PX, HEADER_PX = 35, 36
-STILL_MS, LOOKS = 200, 50
+STILL_MS, LOOKS = 300, 50
 
 
 def parameters(page: Page) -> dict[str, str]:
     """What the address says after its question mark."""
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def settled(page: Page) -> None:
+    """Wait until the page has been drawn to its end."""
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+    expect(page.locator("h1")).to_be_visible()
+    page.wait_for_timeout(STILL_MS)
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
 
 
 def tables(page: Page) -> Locator:
@@ -24,7 +32,8 @@ def open_downloads(page: Page) -> None:
 
 
 def click_row(table: Locator, row: int) -> None:
-    """Click the box at a row's left once the table is drawn and does not move any more."""
+    """Click the box at a row's left once the table is drawn and does not move any more; a page that is still being drawn replaces it."""
+    settled(table.page)
     expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
     table.scroll_into_view_if_needed()
     before = None
