@@ -1,4 +1,4 @@
-"""What the browser tests share: when a page is drawn, what the address says, clicks on rows of tables, and downloads."""
+"""What the browser tests share: when a page is drawn, what its address says, clicks on rows, and downloads."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,7 +32,7 @@ def open_downloads(page: Page) -> None:
 
 
 def click_row(table: Locator, row: int) -> None:
-    """Click the box at a row's left once the table is drawn and does not move any more; a page that is still being drawn replaces it."""
+    """Click the box at a row's left once the page is drawn, which replaces tables, and the table is still."""
     settled(table.page)
     expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
     table.scroll_into_view_if_needed()
