@@ -5,7 +5,8 @@ eigenvalue correction in their eigenbasis. Inputs stay the text. Sums are kept i
 and saved between shards, so that a killed step goes on and ends with the same bits.
 
 The simpler estimators write factors of the same form and leave out a pass: K-FAC the second,
-``diagonal`` and ``identity`` the first, as their basis is that of the weights.
+``diagonal`` and ``identity`` the first, as their basis is that of the weights. The factors of ``ekfac-cg``
+are those of EK-FAC; its query step refines what they give.
 """
 
 import time
@@ -27,7 +28,7 @@ from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
-from engine.settings import FitSettings
+from engine.settings import REFINED, FitSettings
 from engine.store import RunFolder, running_step
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
@@ -234,7 +235,7 @@ class _Fit:
         rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
         size = factor_bytes(self.layers)
         memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
-        passes = 2 if self.settings.estimator == "ekfac" else 1
+        passes = 2 if self.settings.estimator in ("ekfac", REFINED) else 1
         announce(self.progress, Estimate("fit", passes * rate * self.total, memory, 2 * size), self.folder.path)
 
     def _count(self, shards: Iterable[int]) -> int:

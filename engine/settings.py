@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.errors import WhenceError
@@ -10,8 +10,13 @@ from engine.errors import WhenceError
 UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
 """The measurements and their units; a margin is a difference of log-odds, so it is in nats too."""
 
-ESTIMATORS = {"ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity"}
+REFINED = "ekfac-cg"
+ESTIMATORS = {
+    REFINED: "EK-FAC, refined", "ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity",
+}  # fmt: skip
 """Approximations of the curvature and their names on pages, the closest first."""
+SPEED_ONLY = {"batch_tokens", "memory_gb"}
+"""Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 
 
 def _at_least(settings: Any, **least: float) -> None:
@@ -27,9 +32,11 @@ class FitSettings:
 
     Attributes:
         layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
-        estimator: How the curvature is approximated: ``ekfac``; ``kfac``, without the eigenvalue correction;
-            ``diagonal``, the mean square of each weight's gradient; ``identity``, that mean over the whole layer,
-            so that influence is the inner product of gradients up to a factor per layer.
+        estimator: How the curvature is approximated: ``ekfac``; ``ekfac-cg``, whose query step refines what EK-FAC
+            gives by conjugate gradients on the curvature of all layers together, closer and far slower; ``kfac``,
+            without the eigenvalue correction; ``diagonal``, the mean square of each weight's gradient; ``identity``,
+            that mean over the whole layer, so that influence is the inner product of gradients up to a factor per
+            layer.
         fit_documents: Documents to fit the factors on, drawn at random; None for all.
         seed: Seed of the label sampling and of the draw of documents.
         context: Longest window in tokens; None for the model's own, at most 512.
@@ -68,12 +75,17 @@ class QuerySettings:
     Attributes:
         measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
         damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+        cg_iterations: Conjugate-gradient iterations of the estimator ``ekfac-cg``; None for 10.
+        cg_documents: Documents whose curvature it solves with, drawn from those that were fitted on; None for 200.
     """
 
     measurement: str = "log_prob"
     damping_factor: float = 0.1
+    cg_iterations: int | None = None
+    cg_documents: int | None = None
 
     def __post_init__(self) -> None:
+        _at_least(self, cg_iterations=1, cg_documents=1)
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
         if self.damping_factor == math.inf:
@@ -110,6 +122,15 @@ class ScoreSettings:
         _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
         if not 0 < self.rank_error < 1:
             raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
+
+
+SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
+
+
+def deciding(step: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a step that decide its results; one that was not there when they were kept has its default."""
+    defaults = {field.name: field.default for field in fields(SETTINGS[step])}
+    return {name: value for name, value in (defaults | settings).items() if name not in SPEED_ONLY}
 
 
 @dataclass(frozen=True)
