@@ -26,6 +26,11 @@ def _at_least(settings: Any, **least: float) -> None:
             raise WhenceError(f"{name} is {value} -- it must be at least {bound}.")
 
 
+def _known_estimator(estimator: str) -> None:
+    if estimator not in ESTIMATORS:
+        raise WhenceError(f"estimator {estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Settings of the fit step.
@@ -61,8 +66,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
-        if self.estimator not in ESTIMATORS:
-            raise WhenceError(f"estimator {self.estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+        _known_estimator(self.estimator)
         known = self.training_windows
         if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
             raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
@@ -199,14 +203,18 @@ class LdsSettings(RetrainingSettings):
     Attributes:
         masks: Random halves of the documents that a model is fine-tuned on.
         seeds: Fine-tunings of each half, which differ in the order of batches.
+        estimators: Estimators held against training; None for all but ``ekfac-cg``, which takes hours more.
     """
 
     masks: int = 100
     seeds: int = 2
+    estimators: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(self, masks=3, seeds=2)
+        for estimator in self.estimators or ():
+            _known_estimator(estimator)
 
 
 @dataclass(frozen=True)
