@@ -43,7 +43,8 @@ class Directions:
 
     @property
     def rows(self) -> int:
-        return sum(self.tokens) + len(self.tokens)
+        held = [*self.full.values(), *(rows.u for rows in self.thin.values())]
+        return len(held[0])
 
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""

@@ -66,7 +66,7 @@ def verdict(share: float, null_share: float, stay: Mapping[str, float]) -> Verdi
 
 def in_few_tokens(l2_l1: float) -> bool:
     """Whether a document's influence sits in a few of its tokens."""
-    return l2_l1 > FEW_TOKENS
+    return bool(l2_l1 > FEW_TOKENS)
 
 
 def rule_text(directions: int) -> str:
