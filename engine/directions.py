@@ -43,8 +43,8 @@ class Directions:
 
     @property
     def rows(self) -> int:
-        held = [*self.full.values(), *(rows.u for rows in self.thin.values())]
-        return len(held[0])
+        """How many each layer holds."""
+        return len(next(iter([*self.full.values(), *(thin.u for thin in self.thin.values())])))
 
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""

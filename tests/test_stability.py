@@ -11,6 +11,7 @@ from toys import QUERIES, documents, write_jsonl
 
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
 from engine.__main__ import main
+from engine.analysis.inside import inside_documents
 from engine.check.reranking import Reranking, Rows, Variant, with_random_signs
 from engine.check.result import read_result
 from engine.check.stability import (
@@ -211,8 +212,11 @@ def test_the_check_end_to_end(toy_run, tmp_path, capsys):
         assert row["verdict"] == verdict(
             row["top_share"], row["null_share"], {name: row[f"kept_{name}"] for name in CHANGES}
         )
-        assert row["document"] in run.documents.loc[strongest["document"], "title"].tolist()
-        assert 0 < row["l2_l1"] <= 1 and row["few_tokens"] == (row["l2_l1"] > 2 / 3)
+        inside = inside_documents(run, number).set_index("document")
+        fewest = inside.loc[inside.index.isin(strongest["document"]), "l2_l1"]
+        assert row["l2_l1"] == pytest.approx(fewest.max())
+        assert row["document"] == run.documents.at[fewest.idxmax(), "title"]
+        assert row["few_tokens"] == (row["l2_l1"] > 2 / 3)
     for row in found["null"]:
         assert 0 <= row["median"] <= row["high"] <= TOP
     assert found["rule"][0]["text"] == rule_text(DIRECTIONS)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from engine.corpus import Window
 from engine.directions import Directions
 from engine.document_pass import score_documents
 from engine.ekfac import LayerFactors, precondition
@@ -26,7 +27,7 @@ from engine.factors import factors_in, run_cutting
 from engine.live import LoadedRun
 from engine.losses import uniforms
 from engine.progress import Progress, SilentProgress
-from engine.queries import read_query_gradients
+from engine.queries import QueryGradient, read_query_gradients
 from engine.store import STEPS
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import shard_numbers, shard_windows
@@ -91,7 +92,7 @@ class Rows:
         return self.completions + len(self.made_of)
 
     @cached_property
-    def _gradients(self) -> list:
+    def _gradients(self) -> list[QueryGradient]:
         device = str(self.loaded.model.device)
         return list(read_query_gradients(self.loaded.run.folder, range(self.completions), device))
 
@@ -152,7 +153,7 @@ class Reranking:
         ]
         return np.concatenate(parts).reshape(len(self.variants), len(self.rows), -1)
 
-    def _windows(self, shard: int) -> list:
+    def _windows(self, shard: int) -> list[Window]:
         return shard_windows(self.run.folder, shard, self.cutting, set(self.members[shard]))
 
     def _directions(self, part: range) -> Directions:
@@ -168,16 +169,16 @@ class Reranking:
         return Directions([], full)
 
     def _score(self, directions: Directions, part: range, shard: int) -> None:
-        found = score_documents(
-            self.model, self.layers, directions, self.members[shard], self._windows(shard), self.batch_tokens,
-            self.progress,
-        ).rows  # fmt: skip
-        if not torch.isfinite(found).all():
+        documents, windows = self.members[shard], self._windows(shard)
+        scores = score_documents(
+            self.model, self.layers, directions, documents, windows, self.batch_tokens, self.progress
+        )
+        if not torch.isfinite(scores.rows).all():
             raise RunError(
                 f"{self.run.path}: an influence came out as NaN or infinity under a change -- it cannot be ranked -- "
                 "fit a new run with --dtype float32."
             )
-        write_tensors({"influence": found.float()}, self._file(part, shard))
+        write_tensors({"influence": scores.rows.float()}, self._file(part, shard))
 
     def _file(self, part: range, shard: int) -> Path:
         return self.work / f"{self._key}-{part.start}-{part.stop}" / f"{shard:05}.safetensors"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.analysis.inside import inside_documents
+from engine.analysis.inside import l2_over_l1
 from engine.check.reranking import Reranking, Rows, Variant, key_of
 from engine.check.result import Tables
 from engine.check.verdict import (
@@ -157,15 +157,14 @@ def _tables(run: Run, settings: StabilitySettings, changes: list[str], influence
     share = top_share(own)
     null_share = null_quantile(share[count:])
     scored = run.influence(0)["document"].to_numpy()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for place, query in enumerate(run.queries.to_dict("records")):
-        kept_here = {name: float(of[place]) for name, of in stay.items()}
-        row: dict[str, Any] = {"id": query["id"], "completion": query["title"], "kind": query["kind"]}
-        row["verdict"] = verdict(share[place], null_share, kept_here)
-        row |= {f"kept_{name}": value for name, value in kept_here.items()}
-        row |= {"top_share": float(share[place]), "null_share": null_share}
+        here = {name: float(of[place]) for name, of in stay.items()}
+        about = {"id": query["id"], "completion": query["title"], "kind": query["kind"]}
+        judged = {"verdict": verdict(share[place], null_share, here)} | {f"kept_{name}": here[name] for name in here}
+        judged |= {"top_share": float(share[place]), "null_share": null_share}
         strongest = scored[np.argsort(-own[place], kind="stable")[:TOP]].tolist()
-        rows.append(row | _few_tokens(run, query["query"], strongest))
+        rows.append(about | judged | _few_tokens(run, query["query"], strongest))
     null = [_null_row(f"kept_{name}", of[count:]) for name, of in stay.items()]
     null.append(_null_row("top_share", share[count:]))
     notes = [rule_text(settings.directions), *_notes(run)]
@@ -174,12 +173,16 @@ def _tables(run: Run, settings: StabilitySettings, changes: list[str], influence
 
 def _few_tokens(run: Run, query: int, strongest: list[int]) -> dict[str, Any]:
     """The document, of those, whose influence sits in the fewest tokens."""
-    stored = inside_documents(run, query)
-    stored = stored[stored["document"].isin(strongest)].dropna(subset="l2_l1")
-    if stored.empty:
+    found = {
+        document: l2_over_l1(np.abs(influence.of_tokens.sum(0, dtype=np.float64)))
+        for document, influence in run.token_influences(query)
+        if document in strongest and influence.of_tokens.any()
+    }
+    if not found:
         return {"few_tokens": None, "l2_l1": None, "document": None}
-    worst = stored.loc[stored["l2_l1"].idxmax()]
-    return {"few_tokens": in_few_tokens(worst["l2_l1"]), "l2_l1": float(worst["l2_l1"]), "document": worst["title"]}
+    worst = max(found, key=found.__getitem__)
+    title = run.documents.at[worst, "title"]
+    return {"few_tokens": in_few_tokens(found[worst]), "l2_l1": found[worst], "document": title}
 
 
 def _null_row(figure: str, values: np.ndarray) -> dict[str, Any]:
