@@ -12,17 +12,10 @@ from toys import QUERIES, documents, write_jsonl
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
 from engine.__main__ import main
 from engine.analysis.inside import inside_documents
+from engine.check.refits import Refit, fitted_documents, halves, other_seeds, refitting
 from engine.check.reranking import Reranking, Rows, Variant, with_random_signs
 from engine.check.result import read_result
-from engine.check.stability import (
-    Refit,
-    _dampings,
-    _halves,
-    _other_seeds,
-    check_stability,
-    fitted_documents,
-    refitting,
-)
+from engine.check.stability import check_stability, dampings
 from engine.check.verdict import CHANGES, TOP, rule_text, verdict
 from engine.ekfac import LayerFactors, precondition
 from engine.errors import Cancelled, RunError, WhenceError
@@ -94,13 +87,13 @@ def test_random_directions_are_spread_over_the_completions_and_made_of_their_gra
 def test_halves_are_disjoint_and_together_everything_that_was_fitted_on(toy_run, toy_folder, tmp_path):
     run = Run(toy_run)
     everything = run.documents.loc[run.documents["windows"] > 0, "document"].tolist()
-    first, second = _halves(run, 0)
+    first, second = halves(run, 0)
     assert sorted([*first.documents, *second.documents]) == everything == fitted_documents(run)
     assert abs(len(first.documents) - len(second.documents)) <= 1
     assert first.label_seed == second.label_seed == 0
-    assert next(iter(_halves(run, 1))).documents != first.documents
+    assert next(iter(halves(run, 1))).documents != first.documents
     drawn = make_run(tmp_path, str(toy_folder), FitSettings(fit_documents=9), QuerySettings(), ScoreSettings())
-    first, second = _halves(Run(drawn), 0)
+    first, second = halves(Run(drawn), 0)
     assert len(first.documents) + len(second.documents) == 9 == len({*first.documents, *second.documents})
 
 
@@ -113,7 +106,7 @@ def test_the_run_s_own_settings_give_its_own_factors_and_its_own_ranking(toy_fol
     own, mine = read_tensors(run.folder.factors), read_tensors(again.file)
     assert own.keys() == mine.keys()
     assert all(torch.equal(own[name], mine[name]) for name in own)
-    for further in (*_halves(run, 0), *_other_seeds(run)):  # and the changes do change them
+    for further in (*halves(run, 0), *other_seeds(run)):  # and the changes do change them
         other = refitting(loaded, further, tmp_path / "fits", SilentProgress())
         other.run()
         assert not torch.equal(
@@ -128,7 +121,7 @@ def test_the_run_s_own_settings_give_its_own_factors_and_its_own_ranking(toy_fol
 
 
 def test_another_damping_factor_gives_what_a_run_with_it_gives(loaded, toy_folder, tmp_path):
-    own, least, most = (own_way(loaded.run), *_dampings(own_way(loaded.run)))
+    own, least, most = (own_way(loaded.run), *dampings(own_way(loaded.run)))
     assert (least.damping_factor, most.damping_factor) == pytest.approx((0.01, 1.0))
     influence = reranked(loaded, [own, least, most], tmp_path / "work")
     for place, factor in ((1, 0.01), (2, 1.0)):
@@ -141,7 +134,7 @@ def test_another_damping_factor_gives_what_a_run_with_it_gives(loaded, toy_folde
 
 
 def test_how_many_rows_share_a_pass_changes_nothing(loaded, tmp_path):
-    variants = [own_way(loaded.run), *_dampings(own_way(loaded.run))]
+    variants = [own_way(loaded.run), *dampings(own_way(loaded.run))]
     together = reranked(loaded, variants, tmp_path / "together")
     size = 4 * sum(layer.parameters for layer in loaded.layers)
     apart = reranked(loaded, variants, tmp_path / "apart", memory=4 * size)

@@ -123,7 +123,7 @@ class Reranking:
     ) -> None:
         self.rows, self.variants, self.work, self.progress = rows, variants, work, progress
         self.run, self.model, self.layers = rows.loaded.run, rows.loaded.model, rows.loaded.layers
-        self.bytes_per_row = 4 * sum(layer.parameters for layer in self.layers)
+        self.bytes_per_row = self.model.working_dtype.itemsize * sum(layer.parameters for layer in self.layers)
         self.passes = _parts(len(rows) * len(variants), max(1, int(memory_bytes // self.bytes_per_row)))
         self.cutting = run_cutting(self.run.folder)
         self.batch_tokens = self.run.score["settings"]["batch_tokens"]
@@ -146,6 +146,7 @@ class Reranking:
                 self._begin(directions, [shard for shards in todo.values() for shard in shards])
             for shard in shards:
                 self._score(directions, part, shard)
+            del directions  # before the next ones take as much memory
         self.progress.finish()
         parts = [
             np.concatenate([read_tensors(self._file(part, shard))["influence"].numpy() for shard in self.members], 1)

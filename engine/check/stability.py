@@ -5,14 +5,15 @@ undergo the same and say how much each change can tell. The rule is :mod:`engine
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.analysis.inside import l2_over_l1
-from engine.check.reranking import Reranking, Rows, Variant, key_of
+from engine.check.refits import fit_settings, halves, other_seeds, refitted
+from engine.check.reranking import Reranking, Rows, Variant
 from engine.check.result import Tables
 from engine.check.verdict import (
     CHANGES,
@@ -26,16 +27,13 @@ from engine.check.verdict import (
     verdict,
 )
 from engine.errors import RunError
-from engine.estimate import announce
-from engine.factors import FitData, Fitting, fit_data, run_cutting
-from engine.live import LoadedRun, load_run
+from engine.live import load_run
 from engine.progress import Progress
 from engine.run import Run
-from engine.settings import FitSettings, StabilitySettings
+from engine.settings import StabilitySettings
 
 DAMPING_STEP = 10.0
 """The damping factor is divided and multiplied by it."""
-OTHER_SEEDS = 2
 
 
 def check_stability(settings: StabilitySettings, progress: Progress, work: Path) -> Tables:
@@ -65,85 +63,18 @@ def check_stability(settings: StabilitySettings, progress: Progress, work: Path)
             f"{run.path} has {run.scored_documents} scored documents -- the {TOP} strongest would be all of them "
             "whatever is changed -- check a run with more."
         )
-    refits = [*_halves(run, settings.seed), *_other_seeds(run)]
+    refits = [*halves(run, settings.seed), *other_seeds(run)]
     own = Variant("", run.folder.factors, run.query["settings"]["damping_factor"])
-    variants = [own, *_dampings(own), *_refitted(loaded, refits, own, work / "fits", progress)]
+    variants = [own, *dampings(own), *refitted(loaded, refits, own.damping_factor, work / "fits", progress)]
     rows = Rows(loaded, settings.directions, settings.seed)
     reranking = Reranking(rows, variants, settings.memory_gb * 1e9, work / "rankings", progress)
     return _tables(run, settings, [one.change for one in variants], reranking.influence())
 
 
-@dataclass(frozen=True)
-class Refit:
-    """Factors fitted anew.
-
-    Attributes:
-        change: Kind of change.
-        documents: Documents fitted on.
-        label_seed: Seed of the label sampling.
-    """
-
-    change: str
-    documents: tuple[int, ...]
-    label_seed: int
-
-
-def _halves(run: Run, seed: int) -> Iterator[Refit]:
-    """Both random halves of the documents that the run's factors were fitted on."""
-    documents = fitted_documents(run)
-    if len(documents) < 2:
-        raise RunError(
-            f"{run.path} was fitted on {len(documents)} document with something to predict -- it has no halves -- "
-            "check a run that was fitted on more."
-        )
-    drawn = np.random.default_rng(seed).permutation(documents)
-    for half in np.split(drawn, [len(drawn) // 2]):
-        yield Refit("halves", tuple(sorted(half.tolist())), _fit_settings(run).seed)
-
-
-def _other_seeds(run: Run) -> Iterator[Refit]:
-    own = _fit_settings(run).seed
-    for further in range(1, OTHER_SEEDS + 1):
-        yield Refit("seeds", tuple(fitted_documents(run)), own + further)
-
-
-def _dampings(own: Variant) -> Iterator[Variant]:
+def dampings(own: Variant) -> Iterator[Variant]:
+    """The run's own factors with less and with more damping."""
     for factor in (own.damping_factor / DAMPING_STEP, own.damping_factor * DAMPING_STEP):
         yield replace(own, change="damping", damping_factor=factor)
-
-
-def fitted_documents(run: Run) -> list[int]:
-    """Numbers of the documents with something to predict that the run's factors were fitted on."""
-    chosen = fit_data(run.folder, run_cutting(run.folder), _fit_settings(run)).documents
-    filled = run.documents.loc[run.documents["windows"] > 0, "document"].tolist()
-    return filled if chosen is None else [number for number in filled if number in chosen]
-
-
-def _fit_settings(run: Run) -> FitSettings:
-    return FitSettings(**run.fit["settings"])
-
-
-def _refitted(
-    loaded: LoadedRun, refits: list[Refit], own: Variant, home: Path, progress: Progress
-) -> Iterator[Variant]:
-    """Fit what is not kept; the factors of each fit lie in a folder named by all that decides them."""
-    fittings = [refitting(loaded, refit, home, progress) for refit in refits]
-    if todo := [fitting for fitting in fittings if not fitting.file.is_file()]:
-        estimates = [fitting.estimate() for fitting in todo]
-        seconds, disk = (sum(getattr(one, name) for one in estimates) for name in ("seconds", "disk_bytes"))
-        announce(progress, replace(estimates[0], step=f"{len(todo)} fits", seconds=seconds, disk_bytes=disk), home)
-    for refit, fitting in zip(refits, fittings, strict=True):
-        fitting.run()
-        yield Variant(refit.change, fitting.file, own.damping_factor)
-
-
-def refitting(loaded: LoadedRun, refit: Refit, home: Path, progress: Progress) -> Fitting:
-    """A fit like the run's own on the documents and with the labels of ``refit``."""
-    run = loaded.run
-    key = key_of(run.fit["settings"], run.fit["inputs"], run.fit["cutting"], refit.documents, refit.label_seed)
-    data = FitData(run.folder, run_cutting(run.folder), frozenset(refit.documents))
-    settings = replace(_fit_settings(run), seed=refit.label_seed)
-    return Fitting(loaded.model, loaded.layers, data, settings, home / key / "factors.safetensors", progress)
 
 
 def _tables(run: Run, settings: StabilitySettings, changes: list[str], influence: np.ndarray) -> Tables:
@@ -192,7 +123,7 @@ def _null_row(figure: str, values: np.ndarray) -> dict[str, Any]:
 
 def _notes(run: Run) -> Iterator[str]:
     """What could not be done in this run, or is done differently."""
-    estimator = _fit_settings(run).estimator
+    estimator = fit_settings(run).estimator
     if estimator in ("diagonal", "identity"):
         yield f"The {run.estimator} has no eigenbasis but that of the weights: signs were drawn for single weights."
     if estimator == "identity":
