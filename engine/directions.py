@@ -43,7 +43,8 @@ class Directions:
 
     @property
     def rows(self) -> int:
-        return sum(self.tokens) + len(self.tokens)
+        """How many each layer holds."""
+        return len(next(iter([*self.full.values(), *(thin.u for thin in self.thin.values())])))
 
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""

@@ -275,3 +275,23 @@ class LeaveOutSettings:
         _at_least(self, top=1, beside=1, epochs=1, seeds=1, seed=0)
         if not self.rate > 0:
             raise WhenceError(f"rate is {self.rate} -- nothing would be learned -- use a positive learning rate.")
+
+
+@dataclass(frozen=True)
+class StabilitySettings:
+    """Settings of ``check stability``.
+
+    Attributes:
+        run: Folder of a finished run.
+        directions: Random directions that show what a meaningless one finds, at least 200.
+        seed: Of the directions and of the halves.
+        memory_gb: Memory for gradients that share a pass over the corpus. Changes speed only.
+    """
+
+    run: str
+    directions: int = 200
+    seed: int = 0
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, directions=200, seed=0, memory_gb=0)
