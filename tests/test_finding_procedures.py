@@ -7,7 +7,7 @@ import pytest
 from scored_run import many_documents, many_queries, write_scored_run
 
 from engine.analysis.task_pairs import TaskPairs, without_norms
-from engine.findings.measures.procedures import NO_CONTROLS, NO_TASKS, SHOWN, gradient_norms, measure
+from engine.findings.measures.procedures import NO_CONTROLS, NO_TASKS, SHOWN, measure
 from engine.findings.rules import RULES
 from engine.findings.study import Known, Study
 
@@ -124,11 +124,3 @@ def test_a_score_that_does_not_vary_is_in_no_pair():
     scores[0, 0], scores[1, 1] = 1, 1
     pairs = TaskPairs.of(scores - scores.mean(1, keepdims=True), np.array(["a"] * 3), np.array([""] * 3))
     assert pairs.same.sum() == 2
-
-
-def test_gradient_norms_are_those_of_the_score_table(tmp_path):
-    run = made(tmp_path / "run", own=1.0).run
-    table = run.influence(0)
-    norm = run.queries.at[0, "gradient_norm"]
-    cosine = table["gradient_dot"] / (gradient_norms(run) * norm)
-    assert cosine.to_numpy() == pytest.approx(table["gradient_cosine"].to_numpy())

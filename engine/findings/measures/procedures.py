@@ -4,10 +4,8 @@ Pearson correlations over documents as in Ruis et al. 2024 (finding 1). A docume
 every completion strongly, so that any two completions correlate: its norm is regressed out of every score first.
 """
 
-import glob
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -15,8 +13,7 @@ from engine.analysis.tails import percentiles
 from engine.analysis.task_pairs import TaskPairs, without_norms
 from engine.findings.groups import shortages
 from engine.findings.rules import Estimate
-from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
-from engine.run import Run
+from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices, stored_columns
 
 SHOWN = 22
 """Completions in the picture at most: every pair of them is a mark, for each score."""
@@ -36,7 +33,7 @@ def measure(study: Study) -> Found:
     chosen = completions(study)
     if (chosen["task"][chosen["task"] != ""].value_counts() > 1).sum() < 2:
         return Found(open=[NO_TASKS])
-    norms = gradient_norms(study.run)
+    norms = stored_columns(study.run, ["gradient_norm"])[0]
     by_score = {
         CONTROLS.get(name, name): _pairs(without_norms(scores[chosen["place"]], norms), chosen)
         for name, scores in score_matrices(study.run).items()
@@ -67,17 +64,6 @@ def completions(study: Study) -> pd.DataFrame:
             rows.append((place, query.id, query.title, task, "" if task else known.control_of))
     table = pd.DataFrame(rows, columns=["place", "id", "completion", "task", "control_of"])
     return table.sort_values(["control_of", "task", "place"], ignore_index=True)
-
-
-def gradient_norms(run: Run) -> np.ndarray:
-    """Norm of each document's gradient, ``[d]``; nan where it was not scored."""
-    norms = np.full(len(run.documents), np.nan)
-    shards = glob.escape(str(run.folder.shard("documents", 0).parent))
-    with duckdb.connect() as connection:
-        connection.from_parquet(f"{shards}/*.parquet").create_view("documents")
-        found = connection.execute("SELECT document, gradient_norm FROM documents").fetchnumpy()
-    norms[found["document"]] = found["gradient_norm"]
-    return norms
 
 
 def _pairs(scores: np.ndarray, chosen: pd.DataFrame) -> TaskPairs:
