@@ -29,23 +29,23 @@ def test_the_strongest_leave_out_what_was_not_scored():
 
 
 def test_shares_are_those_of_looking_into_each_document():
-    wanted = [("a", "b"), ("b", "c"), ("q", "r"), ("x", "y")]
-    found = holders(TEXTS, wanted, 2)
+    wanted = [("a", "b"), ("c",), ("q", "r"), ("x", "y")]
+    found = holders(TEXTS, wanted)
     assert found.share(wanted, np.array([0, 2])) == 0.75
     assert found.share(wanted, np.array([5, 6])) == 0
     assert found.documents == len(TEXTS)
 
 
 def test_the_share_by_chance_is_the_mean_over_all_choices_of_documents():
-    wanted = [("a", "b"), ("b", "c"), ("q", "r")]
-    found = holders(TEXTS, wanted, 2)
+    wanted = [("a", "b"), ("b", "c", "d"), ("q", "r")]
+    found = holders(TEXTS, wanted)
     for k in (1, 3, 7):
         every = [found.share(wanted, np.array(chosen)) for chosen in combinations(range(len(TEXTS)), k)]
         assert found.share_by_chance(wanted, k) == pytest.approx(np.mean(every), abs=1e-12)
 
 
 def test_nothing_asked_for_has_no_share():
-    found = holders(TEXTS, [], 2)
+    found = holders(TEXTS, [])
     assert isnan(found.share([], np.array([0]))) and isnan(found.share_by_chance([], 2))
 
 

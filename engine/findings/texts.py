@@ -61,25 +61,32 @@ class Holders:
         return float(np.mean(held)) if held else float("nan")
 
     def share_by_chance(self, wanted: Sequence[Ngram], k: int) -> float:
-        """Mean of :meth:`share` over all choices of k documents, exactly; nan of no n-grams.
-
-        Of D documents n hold an n-gram: k random ones miss it with ``C(D - n, k) / C(D, k)``.
-        """
+        """Mean of :meth:`share` over all choices of k documents, exactly; nan of no n-grams."""
         held = np.array([len(self.of.get(ngram, ())) for ngram in wanted])
-        return float(np.mean(1 - hypergeom.pmf(0, self.documents, held, k))) if len(held) else float("nan")
+        return float(np.mean(found_by_chance(self.documents, held, k))) if len(held) else float("nan")
 
 
-def holders(of: Iterable[str], wanted: Iterable[Ngram], n: int, cut: Callable[[str], list[str]] = words) -> Holders:
-    """Look for n-grams in texts.
+def found_by_chance(documents: int, held: np.ndarray | int, k: int) -> np.ndarray:
+    """Probability that k random ones of all documents are not all others than ``held`` of them.
+
+    k documents miss n of D with ``C(D - n, k) / C(D, k)`` (hypergeometric).
+    """
+    return 1 - np.asarray(hypergeom.pmf(0, documents, held, min(k, documents)))
+
+
+def holders(of: Iterable[str], wanted: Iterable[Ngram], cut: Callable[[str], list[str]] = words) -> Holders:
+    """Look for n-grams, of one length or several, in texts.
 
     Args:
         of: The texts, one by one.
         wanted: N-grams of completions.
-        n: Their length.
         cut: What makes words of a text.
     """
     asked, found, place = set(wanted), defaultdict(list), -1
+    lengths = sorted({len(ngram) for ngram in asked})
     for place, text in enumerate(of):
-        for ngram in asked.intersection(ngrams(cut(text), n)):
-            found[ngram].append(place)
+        there = cut(text)
+        for n in lengths:
+            for ngram in asked.intersection(ngrams(there, n)):
+                found[ngram].append(place)
     return Holders({ngram: np.array(places) for ngram, places in found.items()}, place + 1)
