@@ -8,11 +8,13 @@ from scored_run import many_documents, many_queries, write_scored_run
 from engine import WhenceError
 from engine.__main__ import main
 from engine.check.result import read_result
+from engine.corpus import corpus_hash, read_corpus
 from engine.findings import findings
+from engine.findings.claims import CLAIMS
 from engine.findings.findings import measure_findings
 from engine.findings.measures import tails
 from engine.findings.rules import RULES, Estimate
-from engine.findings.study import Found
+from engine.findings.study import Found, Study
 from engine.run import Run
 from engine.settings import FindingsSettings
 from engine.store import write_json
@@ -147,3 +149,24 @@ def test_the_command_line_tells_verdict_sentence_rule_controls_and_what_is_open(
     (one,) = json.loads(capsys.readouterr().out)
     assert one["finding"] == "tails"
     assert one["open"] == [{"text": "Too few documents."}]
+
+
+def test_on_the_sample_the_truth_is_found_without_being_named(tmp_path, measured):
+    corpus, queries = (findings.SAMPLE / f"{name}.jsonl" for name in ("corpus", "queries"))
+    asked = [json.loads(line) for line in queries.read_text(encoding="utf-8").splitlines()[:3]]
+    asked[1]["completion"] = " something else"
+    run = write_scored_run(tmp_path / "run", many_documents(30), asked, {})
+    measure_findings(settings(run))
+    manifest(run, lambda steps: steps["fit"]["inputs"].update(corpus_hash=corpus_hash(read_corpus(corpus))))
+    measure_findings(settings(run))
+    assert [list(study.truth) for study in measured] == [[], ["query-001", "query-003"]]
+    assert measured[1].known("query-001").question == "velmora"
+
+
+def test_what_was_planted_is_said_of_the_sample_only(run):
+    found = Found({}, {}, "Nothing.")
+    study = Study(run)
+    for name, claim in CLAIMS.items():
+        for sample in (True, False):
+            (verdict,) = findings.finding_tables(study, name, found, sample)["verdict"]
+            assert verdict["planted"] == (claim.planted and sample)

@@ -159,7 +159,7 @@ def _measured(study: Study, name: str, made: dict[str, Any], folder: RunFolder) 
     study.progress.note(f"Finding {claim.number}: {claim.title} ...")
     with kept(name, MadeFrom(**made), path) as result:
         measure: Callable[[Study], Found] = import_module(f"engine.findings.measures.{name}").measure
-        tables = _tables(study, name, measure(study), made["planted"])
+        tables = finding_tables(study, name, measure(study), made["planted"])
         result.tables = {table: [_plain(row) for row in rows] for table, rows in tables.items()}
     return result
 
@@ -172,7 +172,15 @@ def kept_finding(path: Path) -> Result | None:
         return None
 
 
-def _tables(study: Study, name: str, found: Found, planted: bool) -> Tables:
+def finding_tables(study: Study, name: str, found: Found, planted: bool) -> Tables:
+    """What is kept of a finding: its verdict, estimates, what is open, and its own tables.
+
+    Args:
+        study: What it was measured on.
+        name: Of the finding.
+        found: What was measured.
+        planted: Whether the corpus is the embedded sample.
+    """
     claim, rule, run = CLAIMS[name], RULES[name], study.run
     verdict = {
         "number": claim.number, "title": claim.title, "verdict": rule.verdict(found.estimates),

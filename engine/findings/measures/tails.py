@@ -10,9 +10,9 @@ from engine.findings.estimates import over_completions, present
 from engine.findings.rules import NORMAL_SHARE, NOT_REJECTED, TOP_SHARE, Estimate
 from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
 
-GOODNESS_DRAWS = 100
-"""Samples for a goodness of fit; the p-value's error at :data:`.rules.NOT_REJECTED` is 0.03."""
-FARTHER = 10
+GOODNESS_DRAWS = 50
+"""Samples for a goodness of fit; the p-value's error at :data:`.rules.NOT_REJECTED` is 0.04."""
+FARTHER = 5
 """Of these, samples farther from their fit than the scores after which no more are drawn: p is at least 0.1 then."""
 SHUFFLES = 20
 """Shuffles of a completion's influences whose mean share is that of chance."""
