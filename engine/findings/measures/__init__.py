@@ -1,0 +1,1 @@
+"""A measurement of each finding, one module each: ``measure(study) -> Found``."""
