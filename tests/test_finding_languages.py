@@ -25,7 +25,9 @@ def made(path, crossing: dict[str, float], truth=TRUTH, asked=ASKED) -> Study:
     for n, language in enumerate(asked):
         own = range(n // 3 * TOP, (n // 3 + 1) * TOP)
         influence[n, own] += 6 if language == "en" else crossing[language]
-    return Study(write_scored_run(path / "run", documents(LANGUAGES), queries(asked), influence), truth=truth, draws=400)
+    return Study(
+        write_scored_run(path / "run", documents(LANGUAGES), queries(asked), influence), truth=truth, draws=400
+    )
 
 
 def test_documents_that_act_across_languages_are_found(tmp_path):
@@ -89,7 +91,8 @@ def test_equal_scores_share_the_middle_of_their_places(tmp_path):
     [
         ({}, ASKED, '"question"'),
         ({"q0": Known(question="alone")}, ASKED, '"question"'),
-        (TRUTH, ["en", "de", "de"] * QUESTIONS, "low-resource"),
+        (TRUTH, ["en", "de", "de"] * QUESTIONS, "0 translations are in low-resource"),
+        ({f"q{n}": TRUTH[f"q{n}"] for n in range(9)}, ASKED, "3 translations are in low-resource"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, truth, asked, says):

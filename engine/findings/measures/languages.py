@@ -12,7 +12,7 @@ from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from engine.analysis.resampling import interval
 from engine.analysis.tails import percentiles
-from engine.findings.rules import LOW_RESOURCE, TOP, Estimate
+from engine.findings.rules import LOW_RESOURCE, RULES, TOP, Estimate
 from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
 
 SHOWN = 100
@@ -97,15 +97,21 @@ def _missing(pairs: _Pairs, main: str) -> list[str]:
         ]
     if len(pairs.main) <= TOP:
         return [
-            f"{len(pairs.main)} documents in the main language ({main}) were scored -- the {TOP} strongest would be all "
-            "there are -- score a corpus with more of them."
+            f"{len(pairs.main)} documents in the main language ({main}) were scored -- the {TOP} strongest would be "
+            "all there are -- score a corpus with more of them."
         ]
-    empty = [name for name, group in (("high", pairs.high), ("low", ~pairs.high)) if not group.any()]
-    return [
-        f"No translation is in a {name}-resource language -- high and low could not be compared -- ask a question in "
-        f"a language with {'at least' if name == 'high' else 'less than'} {LOW_RESOURCE:.0%} of the documents."
-        for name in empty
+    parts = RULES["languages"].parts
+    counts = {"high": int(pairs.high.sum()), "low": int((~pairs.high).sum())}
+    few = [
+        f"{count} translations are in {name}-resource languages -- comparing high and low needs "
+        f"{parts['resource'].least} of either -- ask more questions in a language with "
+        f"{'at least' if name == 'high' else 'less than'} {LOW_RESOURCE:.0%} of the documents."
+        for name, count in counts.items()
+        if count < parts["resource"].least
     ]
+    if len(pairs.question) < parts["crossing"].least:
+        few.append(f"{len(pairs.question)} translations of questions -- {parts['crossing'].least} needed -- ask more.")
+    return few
 
 
 def _places(scores: np.ndarray, pairs: _Pairs) -> np.ndarray:
