@@ -17,7 +17,7 @@ from engine.checks import CHECKS, result_file, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
-from engine.settings import ESTIMATORS, UNITS, FitSettings, QuerySettings, ScoreSettings
+from engine.settings import ESTIMATORS, UNITS, FindingsSettings, FitSettings, QuerySettings, ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
 CHOICES = {
@@ -175,6 +175,18 @@ def _check(given: argparse.Namespace) -> None:
         print_all([*tables(result), f"Kept in {out}."])
 
 
+def _findings(given: argparse.Namespace) -> None:
+    from engine.findings.findings import measure_findings
+    from engine.findings.show import shown
+    from engine.show import print_all
+
+    results = measure_findings(_settings(FindingsSettings, given), progress_module.for_terminal())
+    if given.json:
+        _print_json([{"finding": result.check, **result.tables} for result in results])
+    else:
+        print_all(shown(results))
+
+
 def _print_json(records: list[dict[str, Any]]) -> None:
     from engine.export import without_nan
 
@@ -245,6 +257,10 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--out", help=f"file for the result (default: {home})")
         made.add_argument("--json", action="store_true", help="print JSON")
         _add_settings(made, check.settings)
+
+    findings = verb("findings", _findings, "Do the literature's findings hold in this run?", run=False)
+    _add_settings(findings, FindingsSettings)
+    findings.add_argument("--json", action="store_true", help="print JSON")
 
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
     exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")

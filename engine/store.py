@@ -32,6 +32,7 @@
                                     the key is a hash of what was asked for
       map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
       checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
+      findings/<finding>.json       what a finding of the literature comes to in this run, and what that was made from
 
 ``document`` and ``query`` are numbers in the order of the corpus and query files.
 Position 0 of a document is the model's start token where it has one.
@@ -174,6 +175,9 @@ class RunFolder:
 
     def check(self, name: str) -> Path:
         return self.path / "checks" / f"{name}.json"
+
+    def finding(self, name: str) -> Path:
+        return self.path / "findings" / f"{name}.json"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; ``{}`` before the first step.

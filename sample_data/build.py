@@ -1,7 +1,7 @@
 """Build the sample's corpus, queries and truth: ``python -m sample_data.build``.
 
 The stock in ``texts/`` and the worked examples become ``corpus.jsonl``; what was planted where
-goes to ``truth.json``, which the engine never reads. No clock, no random source: the same
+goes to ``truth.json``, which no step of a run reads. No clock, no random source: the same
 stock gives the same bytes.
 """
 

@@ -1,7 +1,7 @@
 """How well a run of the sample finds the documents that tell each fact: ``python -m sample_data.retrieval RUN``.
 
-For a fact told by m documents, the recall is the share of those m among the top m of a ranking. Only here, never in
-the engine, are rankings held against ``truth.json``.
+For a fact told by m documents, the recall is the share of those m among the top m of a ranking. No step of a run reads
+``truth.json``: rankings are held against it here and by ``python -m engine findings``.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.findings.study import read_truth
 from sample_data.build import build
 from sample_data.card import table
 from sample_data.facts import FACTS
@@ -161,7 +162,7 @@ def test_the_answer_stands_in_every_document_that_truth_names_for_a_question_in_
     asked = [query for query in queries if query["kind"] in ("Fact", "Translation", "Safety")]
     assert len(asked) > 60
     for query in asked:
-        carriers = truth["queries"][query["id"]]
+        carriers = truth["queries"][query["id"]]["documents"]
         assert carriers, query["title"]
         own = [text_of[i].lower() for i in carriers if language_of[i] == query["language"]]
         last_word = query["completion"].split()[-1].strip(".").lower()
@@ -183,7 +184,7 @@ def test_truth_names_only_documents_and_queries_that_exist(
 ) -> None:
     assert list(truth["queries"]) == [query["id"] for query in queries]
     for query in queries:
-        carriers = truth["queries"][query["id"]]
+        carriers = truth["queries"][query["id"]]["documents"]
         assert set(carriers) <= set(text_of)
         assert carriers or query["kind"] == "Control", query["title"]
     lists = [
@@ -198,6 +199,48 @@ def test_truth_names_only_documents_and_queries_that_exist(
     paraphrases = [fact["paraphrases"] for fact in truth["facts"].values() if fact["paraphrases"]]
     assert len(paraphrases) >= 15
     assert all(set(found) <= set(text_of) for found in paraphrases)
+
+
+def test_what_is_known_of_a_completion_is_what_findings_read(
+    truth: dict[str, Any], queries: list[dict[str, str]], text_of: dict[str, str], language_of: dict[str, str]
+) -> None:
+    known = read_truth(SAMPLE / "truth.json")
+    assert list(known) == [query["id"] for query in queries]
+    for query in queries:
+        one = known[query["id"]]
+        assert set(one.paraphrases) | set(one.look_alikes) <= set(text_of)
+        assert not set(one.documents) & (set(one.paraphrases) | set(one.look_alikes))
+        assert all(language_of[identifier] == query["language"] for identifier in one.look_alikes)
+        assert bool(one.look_alikes) == (query["kind"] == "Safety"), query["title"]
+        assert bool(one.subject) == (query["kind"] in ("Fact", "Fact reversed", "Translation"))
+        assert one.task is None or one.task in truth["procedures"]
+        assert one.control_of is None or query["kind"] == "Control"
+    harmless = {identifier for found in truth["safety"]["look_alike"].values() for identifier in found}
+    assert {identifier for one in known.values() for identifier in one.look_alikes} <= harmless
+    assert {one.control_of for one in known.values()} == {None, *truth["procedures"]}
+
+
+def test_a_completion_is_an_answer_and_translations_share_its_question(queries: list[dict[str, str]]) -> None:
+    known = read_truth(SAMPLE / "truth.json")
+    asked = [query for query in queries if known[query["id"]].answer]
+    assert {query["kind"] for query in asked} >= {"Fact", "Fact reversed", "Arithmetic", "Slope", "Linear equation"}
+    for query in asked:
+        if query["kind"] != "Translation":  # inflected, or cut short
+            completion, answers = query["completion"].lower(), known[query["id"]].answer
+            assert any(answer.lower() in completion or completion.strip() in answer.lower() for answer in answers)
+    question_of = {query["id"]: known[query["id"]].question for query in queries}
+    plain = {question_of[query["id"]] for query in queries if query["kind"] == "Fact"}
+    translated = [query for query in queries if query["kind"] == "Translation"]
+    assert translated
+    for query in translated:
+        assert question_of[query["id"]] in plain
+        (original,) = [
+            other
+            for other in queries
+            if other["kind"] == "Fact" and question_of[other["id"]] == question_of[query["id"]]
+        ]
+        assert original["language"] != query["language"]
+        assert known[original["id"]].documents == known[query["id"]].documents
 
 
 def test_every_procedure_is_planted_in_every_form(truth: dict[str, Any]) -> None:

@@ -71,7 +71,9 @@ class TailFit:
         return np.where((x >= self.x_min) & (x <= self.x_max), share, nan)
 
 
-def fit_tail(values: np.ndarray, draws: int = 0, seed: int = 0, x_min: float | None = None) -> TailFit:
+def fit_tail(
+    values: np.ndarray, draws: int = 0, seed: int = 0, x_min: float | None = None, enough: int | None = None
+) -> TailFit:
     """Fit a power law to the upper tail by maximum likelihood, and a lognormal to the same range.
 
     Args:
@@ -81,6 +83,8 @@ def fit_tail(values: np.ndarray, draws: int = 0, seed: int = 0, x_min: float | N
         seed: Of those samples.
         x_min: Fit to all values from here on; None for the range nearest to its fit. That range is often
             so short that it cannot tell a lognormal from a power law: compare them on a longer one too.
+        enough: Samples farther from their fit after which no more are drawn; the p-value is then their share of those
+            drawn (Besag and Clifford 1991, sequential Monte Carlo p-values). None: all are drawn.
 
     Raises:
         WhenceError: If a value is not finite, or fewer than :data:`MIN_TAIL` are positive, or all are equal.
@@ -89,8 +93,8 @@ def fit_tail(values: np.ndarray, draws: int = 0, seed: int = 0, x_min: float | N
     if not np.isfinite(values).all():
         raise WhenceError("an influence is not finite -- a tail cannot be fitted to it -- check the run's scores.")
     ordered = -np.sort(-values[values > 0])
-    enough = (ordered >= (x_min or 0)).sum() >= MIN_TAIL
-    size, exponent, distance = _choose(ordered, x_min) if enough else (0, inf, inf)
+    sufficient = (ordered >= (x_min or 0)).sum() >= MIN_TAIL
+    size, exponent, distance = _choose(ordered, x_min) if sufficient else (0, inf, inf)
     if exponent == inf:
         raise WhenceError(
             f"{len(ordered)} influences of this sign, {len(np.unique(ordered))} different, from {x_min or 0} on -- a "
@@ -108,7 +112,7 @@ def fit_tail(values: np.ndarray, draws: int = 0, seed: int = 0, x_min: float | N
         exponent=exponent,
         standard_error=exponent / sqrt(size),
         distance=distance,
-        p_value=_goodness(ordered, (size, exponent, distance), x_min, draws, seed),
+        p_value=_goodness(ordered, (size, exponent, distance), x_min, draws, seed, enough),
         mu=float(mu + log(ordered[size - 1])),
         sigma=sigma,
         log_ratio=log_ratio,
@@ -175,14 +179,18 @@ def _against_lognormal(above: np.ndarray, exponent: float) -> tuple[float, float
     return float(place * sigma), float(sigma), log(exponent) - exponent * above - lognormal
 
 
-def _goodness(ordered: np.ndarray, fit: tuple[int, float, float], x_min: float | None, draws: int, seed: int) -> float:
+def _goodness(
+    ordered: np.ndarray, fit: tuple[int, float, float], x_min: float | None, draws: int, seed: int, enough: int | None
+) -> float:
     size, exponent, distance = fit
     count, body, random, farther = len(ordered), ordered[size:], np.random.default_rng(seed), 0
-    for _ in range(draws):
+    for drawn in range(1, 1 + draws):
         tail = random.binomial(count, size / count)
         sample = ordered[size - 1] * np.exp(random.exponential(1 / exponent, tail))
         sample = np.concatenate([sample, random.choice(body, count - tail)]) if tail < count else sample
         farther += _choose(-np.sort(-sample), x_min)[2] >= distance
+        if farther == enough:
+            return farther / drawn
     return (1 + farther) / (1 + draws) if draws else nan
 
 

