@@ -54,6 +54,16 @@ def test_the_manifests_say_which_is_the_larger(tmp_path):
     assert found.estimates["overlap"].value == pytest.approx(0.4)
 
 
+def test_completions_are_matched_by_their_ids_in_whatever_order(tmp_path):
+    both = study(tmp_path, 1.0, 0.0)
+    of, asked = documents(["en"] * len(TEXTS), TEXTS), queries(["en"] * ASKED, PROMPTS, COMPLETIONS)
+    for sizes in (1, 9000):
+        backwards = write_scored_run(tmp_path / "back", of, asked[::-1], of_words(0.0)[::-1], parameters=sizes)
+        found = measure(Study(both.run, backwards, TRUTH, draws=50))
+        assert abs(found.estimates["overlap"].value) == pytest.approx(0.4)
+        assert abs(found.estimates["paraphrases"].value) == 1.0
+
+
 def test_two_models_alike_do_not_hold(tmp_path):
     found = measure(study(tmp_path, 1.0, 1.0))
     assert found.estimates["overlap"].value == found.estimates["paraphrases"].value == 0

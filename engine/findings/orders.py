@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from engine.analysis.resampling import interval
 from engine.check.result import Tables
+from engine.findings.estimates import over_completions
 from engine.findings.study import CONTROLS, INFLUENCE, Study, score_matrices
 from engine.findings.texts import strongest, texts
 from engine.variants import sentences
@@ -103,6 +103,6 @@ def _found(scores: np.ndarray, documents: np.ndarray) -> dict[str, float]:
 
 
 def _summary(each: pd.DataFrame, study: Study) -> dict[str, float]:
-    values = each["found"].to_numpy()
-    low, high = interval(len(values), lambda at: values[at].mean(-1), study.draws, study.seed)
-    return {"completions": len(values), "found": float(values.mean()), "low": low, "high": high}
+    found = over_completions(study, each["found"].to_numpy())
+    assert found is not None
+    return {"completions": found.units, "found": found.value, "low": found.low, "high": found.high}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from engine.analysis.ablation import noise_level
 from engine.findings.rules import TOP
-from engine.findings.study import CONTROLS, INFLUENCE, Study
+from engine.findings.study import CONTROLS, INFLUENCE, Study, score_matrices
 from engine.findings.texts import strongest, texts
 from engine.progress import SilentProgress
 from engine.run import Run
@@ -74,29 +74,36 @@ def _score(study: Study, files: Mapping[int, Path]) -> None:
 
     loaded = load_run(study.run.path)
     study.progress.start("Scoring documents in reversed order", len(files), "completions")
-    tables = {query: study.run.influence(query) for query in files}
-    tops = {query: _tops(table) for query, table in tables.items()}
+    matrices = score_matrices(study.run)
+    rows = {query: place for place, query in enumerate(study.run.queries["query"].tolist())}
+    scores = {query: {name: matrices[name][rows[query]] for name in SCORES} for query in files}
+    tops = {query: {name: _top(of[name]) for name in SCORES} for query, of in scores.items()}
     wanted = {document for top in tops.values() for documents in top.values() for document in documents}
     held = {place: text for place, text in enumerate(texts(study.run)) if place in wanted}
-    flipped = {document: study.run.recorded(document)[0] for document in sorted(wanted)}
+    flipped = _flipped(study.run)
     for query, file in files.items():
         made = _variants(study.run, query, held, flipped, sorted(set().union(*tops[query].values())))
         values = dict(zip(made, _values(loaded, query, list(made.values())).T, strict=True)) if made else {}
-        rows = [row for name in SCORES for row in _rows(query, name, tables[query], tops[query][name], values)]
-        write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
+        kept = [row for name in SCORES for row in _rows(query, name, scores[query][name], tops[query][name], values)]
+        write_table(pa.Table.from_pylist(kept, schema=_SCHEMA), file)
         study.progress.advance(1)
     study.progress.finish()
 
 
-def _tops(table: pd.DataFrame) -> dict[str, list[int]]:
-    """Numbers of the documents that raised the completion most, by each score."""
-    return {name: _top(table["document"].to_numpy(), table[name].to_numpy()) for name in SCORES}
+def _flipped(run: Run) -> dict[int, str]:
+    """Texts with the relation told the other way round, of the documents that the corpus records one of."""
+    file = run.folder.documents
+    if FLIPPED not in pq.read_schema(file).names:
+        return {}  # a run of an earlier version
+    column = pq.read_table(file, columns=[FLIPPED])[FLIPPED].to_pylist()
+    return {place: text for place, text in enumerate(column) if text}
 
 
-def _top(documents: np.ndarray, scores: np.ndarray) -> list[int]:
-    places = strongest(scores, TOP)
-    top: list[int] = documents[places[scores[places] > 0]].tolist()
-    return top
+def _top(scores: np.ndarray) -> list[int]:
+    """Numbers of the documents that raised the completion most."""
+    top = strongest(scores, TOP)
+    documents: list[int] = top[scores[top] > 0].tolist()
+    return documents
 
 
 def _variants(
@@ -109,7 +116,7 @@ def _variants(
     for document in documents:
         text = held[document]
         made[document, REVERSED] = reverse_words(text).text
-        made[document, FLIPPED] = flipped[document] or text
+        made[document, FLIPPED] = flipped.get(document) or text
         deleted = remove(DELETED, text, find_subject(prompt, text, holding, len(run.documents)))
         made[document, DELETED] = deleted.text if deleted else text
     return {(document, name): text for (document, name), text in made.items() if text != held[document]}
@@ -136,12 +143,13 @@ def _values(loaded: "LoadedRun", query: int, of: list[str]) -> np.ndarray:
 
 
 def _rows(
-    query: int, name: str, table: pd.DataFrame, top: list[int], values: Mapping[tuple[int, str], np.ndarray]
+    query: int, name: str, scores: np.ndarray, top: list[int], values: Mapping[tuple[int, str], np.ndarray]
 ) -> list[dict[str, object]]:
-    original = table.set_index("document")[name]
-    noise, place = noise_level(table.assign(influence=table[name])), list(SCORES).index(name)
+    """Of one score, ``[d]`` of all documents."""
+    noise = noise_level(pd.DataFrame({"influence": scores}).dropna())
+    place = list(SCORES).index(name)
     return [
         {"score": SCORES[name], "variant": variant, "query": query, "document": document,
-         "original": float(original[document]), "influence": float(values[document, variant][place]), "noise": noise}
+         "original": float(scores[document]), "influence": float(values[document, variant][place]), "noise": noise}
         for document in top for variant in (FLIPPED, REVERSED, DELETED) if (document, variant) in values
     ]  # fmt: skip

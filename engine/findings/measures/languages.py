@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from engine.analysis.resampling import interval
 from engine.analysis.tails import percentiles
+from engine.findings.estimates import over_completions, present
+from engine.findings.groups import between
 from engine.findings.rules import LOW_RESOURCE, RULES, TOP, Estimate
 from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
 
@@ -40,12 +41,13 @@ def measure(study: Study) -> Found:
     """The place of a question's strongest documents in the main language for its translations."""
     languages = _languages(study)
     main = str(languages["language"].iloc[0]) if len(languages) else ""
-    pairs = _pairs(study, languages, main)
+    matrices = score_matrices(study.run)
+    pairs = _pairs(study, languages, main, ~np.isnan(matrices[INFLUENCE]).any(0))
     found = Found(open=_missing(pairs, main))
     if not len(pairs.question) or len(pairs.main) <= TOP:
         return found
     names = {INFLUENCE: INFLUENCE} | CONTROLS
-    places = {names[name]: _places(scores, pairs) for name, scores in score_matrices(study.run).items()}
+    places = {names[name]: _places(scores, pairs) for name, scores in matrices.items()}
     for name, of_score in places.items():
         estimates, shuffled = _estimates(of_score, pairs, study)
         if name == INFLUENCE:
@@ -55,7 +57,7 @@ def measure(study: Study) -> Found:
     found.sentence = _sentence(found.estimates, main)
     found.tables = {
         "picture": _picture(study, pairs, places),
-        "documents": _documents(study, pairs),
+        "documents": _documents(study, pairs, matrices[INFLUENCE]),
         "languages": languages.to_dict("records"),
     }
     return found
@@ -70,7 +72,7 @@ def _languages(study: Study) -> pd.DataFrame:
     return found.assign(resource=np.where(found["share"] < LOW_RESOURCE, "low", "high"))
 
 
-def _pairs(study: Study, languages: pd.DataFrame, main: str) -> _Pairs:
+def _pairs(study: Study, languages: pd.DataFrame, main: str, scored: np.ndarray) -> _Pairs:
     asked = [study.known(str(id)).question or "" for id in study.queries["id"]]
     queries = study.queries.assign(asked=asked, place=range(len(study.queries)))
     is_main = queries["language"] == main
@@ -78,13 +80,12 @@ def _pairs(study: Study, languages: pd.DataFrame, main: str) -> _Pairs:
     translations = queries[~is_main & queries["asked"].isin(questions.index)]
     low = set(languages.loc[languages["resource"] == "low", "language"])
     known = set(languages["language"])
-    scored = study.run.influence(int(queries["query"].iloc[0]))["document"].to_numpy()
     return _Pairs(
         questions.loc[translations["asked"]].to_numpy(),
         translations["place"].to_numpy(),
         # of a language without documents there are less than the share too
         np.array([one in known and one not in low for one in translations["language"]], dtype=bool),
-        scored[(study.run.documents["language"].to_numpy() == main)[scored]],
+        np.flatnonzero((study.run.documents["language"].to_numpy() == main) & scored),
     )
 
 
@@ -132,10 +133,8 @@ def _estimates(places: np.ndarray, pairs: _Pairs, study: Study) -> tuple[dict[st
     shuffled = np.random.default_rng(study.seed).permuted(np.tile(question, (study.draws, 1)), axis=1)
     null = places[shuffled, np.arange(n)].mean(1) if len(places) > 1 else np.full(1, np.nan)
     low, high = percentiles(null)
-    ends = interval(n, lambda at: own[at].mean(-1), study.draws, study.seed)
-    estimates = {"crossing": Estimate(float(own.mean()), *ends, n, high)}
-    if pairs.high.any() and not pairs.high.all():
-        estimates["resource"] = _difference(own[pairs.high], own[~pairs.high], study)
+    resource = between(study, own[pairs.high], own[~pairs.high], lambda first, second: first.mean(-1) - second.mean(-1))
+    estimates = present({"crossing": over_completions(study, own, null=high), "resource": resource})
     return estimates, {"crossing": Estimate(float(null.mean()), low, high, n)}
 
 
@@ -143,14 +142,6 @@ def _own(places: np.ndarray, pairs: _Pairs) -> np.ndarray:
     """Of each translation's own question, ``[n]``."""
     own: np.ndarray = places[np.unique(pairs.question, return_inverse=True)[1], np.arange(len(pairs.question))]
     return own
-
-
-def _difference(first: np.ndarray, second: np.ndarray, study: Study) -> Estimate:
-    """Difference of two means, both groups drawn anew."""
-    random = np.random.default_rng(study.seed)
-    drawn = [values[random.choice(len(values), (study.draws, len(values)))].mean(1) for values in (first, second)]
-    ends = percentiles(drawn[0] - drawn[1])
-    return Estimate(float(first.mean() - second.mean()), *ends, min(len(first), len(second)))
 
 
 def _sentence(estimates: dict[str, Estimate], main: str) -> str:
@@ -185,19 +176,17 @@ def _picture(study: Study, pairs: _Pairs, places: dict[str, np.ndarray]) -> list
     ]  # fmt: skip
 
 
-def _documents(study: Study, pairs: _Pairs) -> list[dict[str, object]]:
+def _documents(study: Study, pairs: _Pairs, influence: np.ndarray) -> list[dict[str, object]]:
     """The documents strongest on each question, with their place for its translation."""
     queries, rows = study.queries, []
     for question, translation in list(zip(pairs.question, pairs.translation, strict=True))[:SHOWN]:
-        numbers = queries["query"].iloc[[question, translation]]
-        tables = [study.run.influence(int(number)).set_index("document")["influence"] for number in numbers]
-        of_main = [table[table.index.isin(pairs.main)] for table in tables]
-        place = (of_main[1].rank() - 1) / max(1, len(of_main[1]) - 1)
-        for document in of_main[0].sort_values(ascending=False, kind="stable").index[:TOP]:
-            title, id = study.run.documents.loc[document, ["title", "id"]]
+        on_both = influence[[question, translation]][:, pairs.main]
+        place = (rankdata(on_both[1]) - 1) / (len(pairs.main) - 1)
+        for at in np.argsort(-on_both[0], kind="stable")[:TOP]:
+            title, id = study.run.documents.loc[pairs.main[at], ["title", "id"]]
             rows.append(
                 {"completion": queries["title"].iloc[translation], "question": queries["title"].iloc[question],
-                 "document": title, "id": id, "influence on the question": float(of_main[0][document]),
-                 "influence on the translation": float(of_main[1][document]), "place": float(place[document])}
+                 "document": title, "id": id, "influence on the question": float(on_both[0, at]),
+                 "influence on the translation": float(on_both[1, at]), "place": float(place[at])}
             )  # fmt: skip
     return rows

@@ -6,14 +6,15 @@ no model: as a control it gives the same for both.
 
 import numpy as np
 
-from engine.analysis.resampling import interval
 from engine.check.result import Tables
+from engine.findings.estimates import over_completions, present
 from engine.findings.rules import RULES, TOP, Estimate
 from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
 from engine.findings.texts import Holders, Ngram, holders, ngrams, strongest, texts, words
 from engine.run import Run
 
 NAMES = {INFLUENCE: INFLUENCE} | CONTROLS
+PARTS = RULES["scale"].parts
 SHOWN = 3
 """Documents of a completion that are listed for each model."""
 
@@ -24,20 +25,18 @@ def measure(study: Study) -> Found:
     if isinstance(runs, str):
         return Found(open=[runs])
     places = _places(runs)
-    wanted = [_words(study.run, place) for place in places[0]]
-    held = holders(texts(study.run), {word for of in wanted for word in of})
-    values = [_values(study, run, at, wanted, held) for run, at in zip(runs, places, strict=True)]
-    found = Found()
-    for name, label in NAMES.items():
-        differences = {part: values[1][name][part] - values[0][name][part] for part in RULES["scale"].parts}
-        estimates = {part: _mean(known, study) for part, of in differences.items() if len(known := of[~np.isnan(of)])}
-        if name == INFLUENCE:
-            found.estimates = estimates
-        else:
-            found.controls[label] = estimates
+    wanted = [_words(runs[0], place) for place in places[0]]
+    held = holders(texts(runs[0]), {word for of in wanted for word in of})
+    scores = [score_matrices(run) for run in runs]
+    small, large = (_values(study, runs[n], places[n], scores[n], wanted, held) for n in (0, 1))
+    estimates = {
+        label: present({part: over_completions(study, large[name][part] - small[name][part]) for part in PARTS})
+        for name, label in NAMES.items()
+    }
+    found = Found(estimates.pop(INFLUENCE), estimates)
     found.open = _few(found.estimates)
-    found.sentence = _sentence(found.estimates, runs, values)
-    found.tables = _tables(study, runs, places, values)
+    found.sentence = _sentence(found.estimates, runs, [small, large])
+    found.tables = _tables(runs, places, [of[INFLUENCE] for of in scores], [small, large])
     return found
 
 
@@ -82,10 +81,15 @@ def _words(run: Run, place: int) -> list[Ngram]:
 
 
 def _values(
-    study: Study, run: Run, places: np.ndarray, wanted: list[list[Ngram]], held: Holders
+    study: Study,
+    run: Run,
+    places: np.ndarray,
+    matrices: dict[str, np.ndarray],
+    wanted: list[list[Ngram]],
+    held: Holders,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Of each score the rule's parts for one model, a value per completion; nan where there is none."""
-    matrices, number_of = score_matrices(run), run.documents.set_index("id")["document"]
+    number_of = run.documents.set_index("id")["document"]
     known = [study.known(str(run.queries["id"].iloc[place])).paraphrases for place in places]
     paraphrases = [[int(number_of[id]) for id in ids if id in number_of.index] for ids in known]
     found = {}
@@ -105,17 +109,11 @@ def _values(
     return found
 
 
-def _mean(values: np.ndarray, study: Study) -> Estimate:
-    """Of completions."""
-    ends = interval(len(values), lambda at: values[at].mean(-1), study.draws, study.seed)
-    return Estimate(float(values.mean()), *ends, len(values))
-
-
 def _few(estimates: dict[str, Estimate]) -> list[str]:
     """Parts that too few completions have."""
     has = {"overlap": "are in both runs", "paraphrases": "have known paraphrases without the rare name"}
     counts = {name: estimates[name].units if name in estimates else 0 for name in has}
-    least = {name: part.least for name, part in RULES["scale"].parts.items()}
+    least = {name: part.least for name, part in PARTS.items()}
     help = {"overlap": "ask both models more", "paraphrases": 'give --truth a file with "paraphrases" of completions'}
     return [
         f"{counts[name]} completions {what} -- {least[name]} needed -- {help[name]}."
@@ -145,10 +143,12 @@ def _points(found: Estimate) -> str:
     return f"{value} percentage points (95% {low} to {high})"
 
 
-def _tables(study: Study, runs: tuple[Run, Run], places: tuple[np.ndarray, np.ndarray], values: list[dict]) -> Tables:
+def _tables(
+    runs: tuple[Run, Run], places: tuple[np.ndarray, np.ndarray], influence: list[np.ndarray], values: list[dict]
+) -> Tables:
     """Both models' values of each completion, and the documents strongest on it."""
     picture, documents = [], []
-    for run, at, of, size in zip(runs, places, values, ("smaller", "larger"), strict=True):
+    for run, at, raised, of, size in zip(runs, places, influence, values, ("smaller", "larger"), strict=True):
         queries, named = run.queries.iloc[at], run.documents
         picture += [
             {"score": label, "model": size, "parameters": _parameters(run), "completion": title, "kind": kind,
@@ -158,12 +158,9 @@ def _tables(study: Study, runs: tuple[Run, Run], places: tuple[np.ndarray, np.nd
                 queries["title"], queries["kind"], of[name]["overlap"], of[name]["paraphrases"], strict=True
             )
         ]  # fmt: skip
-        for row in queries.itertuples():
-            influence = run.influence(int(row.query)).set_index("document")["influence"]
-            top = influence.iloc[strongest(influence.to_numpy(), SHOWN)]
-            documents += [
-                {"model": size, "completion": row.title, "document": named["title"][document],
-                 "id": named["id"][document], "influence": float(value)}
-                for document, value in top.items()
-            ]  # fmt: skip
+        documents += [
+            {"model": size, "completion": queries["title"].iloc[n], "document": named["title"][document],
+             "id": named["id"][document], "influence": float(raised[place, document])}
+            for n, place in enumerate(at) for document in strongest(raised[place], SHOWN)
+        ]  # fmt: skip
     return {"picture": picture, "documents": documents}

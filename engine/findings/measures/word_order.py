@@ -8,10 +8,10 @@ variants: BM25 counts words, whatever their order, and of hidden states no query
 import numpy as np
 import pandas as pd
 
-from engine.analysis.resampling import interval
 from engine.analysis.word_order import effects
 from engine.check.result import Tables
 from engine.errors import WhenceError
+from engine.findings.estimates import over_completions, present
 from engine.findings.orders import orders
 from engine.findings.reversing import DELETED, FLIPPED, REVERSED, SCORES, scored_variants
 from engine.findings.rules import RULES, Estimate
@@ -67,13 +67,7 @@ def _estimates(variants: pd.DataFrame, kinds: pd.Series, reversing: str, study: 
         "left": effects(reversed_only, kinds)["left"].dropna().to_numpy(float),
         "beyond_deleted": (beside[reversing] - beside[DELETED]).dropna().to_numpy(),
     }
-    return {name: _median(values, study) for name, values in samples.items() if len(values)}
-
-
-def _median(values: np.ndarray, study: Study) -> Estimate:
-    """Of completions."""
-    ends = interval(len(values), lambda at: np.median(values[at], axis=-1), study.draws, study.seed)
-    return Estimate(float(np.median(values)), *ends, len(values))
+    return present({name: over_completions(study, values, np.median) for name, values in samples.items()})
 
 
 def _few(estimates: dict[str, Estimate]) -> list[str]:
@@ -115,10 +109,11 @@ def _tables(study: Study, variants: pd.DataFrame, left: dict[str, pd.DataFrame],
         for name, each in left.items() for row in each.itertuples()
     ]  # fmt: skip
     medians = [
-        {"score": name, "variant": LABELS[variant], **vars(_median(of["left"].to_numpy(float), study))}
-        for name, each in left.items()
-        for variant, of in each.groupby("variant", sort=False)
-    ]
+        {"score": name, "variant": LABELS[variant], "completions": one.units, "left": one.value, "low": one.low,
+         "high": one.high}
+        for name, each in left.items() for variant, of in each.groupby("variant", sort=False)
+        if (one := over_completions(study, of["left"].to_numpy(float), np.median))
+    ]  # fmt: skip
     named = study.run.documents.set_index("document")
     listed = variants[(variants["score"] == INFLUENCE) & variants["variant"].isin([reversing, DELETED])]
     listed = listed[listed.groupby(["query", "variant"]).cumcount() < SHOWN]
@@ -128,5 +123,4 @@ def _tables(study: Study, variants: pd.DataFrame, left: dict[str, pd.DataFrame],
          "influence of the variant": row.influence}
         for row in listed.itertuples()
     ]  # fmt: skip
-    medians = [{name: value for name, value in row.items() if name != "null"} for row in medians]
     return {"picture": marks, "variants": medians, "documents": documents}
