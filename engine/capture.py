@@ -27,14 +27,15 @@ class Tape:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
 
-    def gradients(self, total: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    def gradients(self, total: Tensor, again: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
         """``{layer: (activation [b, t, i], gradient of total at the output [b, t, o])}``.
 
         The activation has the column of ones where the layer has a bias. Both are at least
-        float32, whatever the model runs in.
+        float32, whatever the model runs in. ``again`` keeps the graph for another total.
         """
         names = [layer.name for layer in self.layers if layer.name in self.outputs]
-        grads = torch.autograd.grad(total, [self.outputs[name] for name in names], materialize_grads=True)
+        outputs = [self.outputs[name] for name in names]
+        grads = torch.autograd.grad(total, outputs, materialize_grads=True, retain_graph=again)
         by_name = {layer.name: layer for layer in self.layers}
         return {
             name: (with_ones(_working(self.inputs[name]), by_name[name].has_bias), _working(grad))
@@ -89,24 +90,44 @@ def directional_log_probs(
 ) -> Tensor:
     """``J log p(target_t | before) . P``: how each token's log-probability changes along ``P``.
 
-    One forward-mode pass. Each row of the batch moves along a direction of its own: the
-    layer's output ``W a`` gains the tangent ``P_b a``, which is what a weight tangent does.
-
     Args:
         model: The model.
         layers: Its tracked layers.
-        direction: Preconditioned gradients per layer, ``[b, o, i]``.
+        direction: Preconditioned gradients per layer, ``[b, o, i]``: each window moves along one of its own.
         batch: b windows.
 
     Returns:
         ``[b, t]``, zero where there is no loss.
+    """
+    with _moving(layers, direction):
+        logits = _working(model.network(input_ids=batch.input_ids, use_cache=False).logits)
+        tangent = forward_ad.unpack_dual(token_log_probs(logits, batch.targets)).tangent
+        return tangent * batch.loss_mask
+
+
+def directional_logits(
+    model: LanguageModel, layers: Sequence[TrackedLayer], direction: dict[str, Tensor], input_ids: Tensor
+) -> Tensor:
+    """``J P``: how the logits change along ``P``, ``[b, t, v]``, from one direction per layer, ``[1, o, i]``."""
+    with _moving(layers, direction):
+        logits = _working(model.network(input_ids=input_ids, use_cache=False).logits)
+        return forward_ad.unpack_dual(logits).tangent
+
+
+@contextmanager
+def _moving(layers: Sequence[TrackedLayer], direction: dict[str, Tensor]) -> Iterator[None]:
+    """Forward mode inside the block: the output ``W a`` of a layer gains the tangent ``P a``, as a weight tangent does.
+
+    Directions are ``[q, o, i]``; q divides the windows of a batch, whose first ``b/q`` move along the first direction.
     """
 
     def hook(layer: TrackedLayer) -> Callable[..., Tensor]:
         def perturb(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             activation = with_ones(_working(forward_ad.unpack_dual(args[0]).primal), layer.has_bias)
             primal, tangent = forward_ad.unpack_dual(output)
-            moved = torch.einsum("bti,boi->bto", activation, direction[layer.name]).to(primal.dtype)
+            along = direction[layer.name]
+            moved = activation.reshape(len(along), -1, activation.shape[-1]) @ along.mT
+            moved = moved.view(primal.shape).to(primal.dtype)
             return forward_ad.make_dual(primal, moved if tangent is None else tangent + moved)
 
         return perturb
@@ -114,9 +135,7 @@ def directional_log_probs(
     handles = [layer.module.register_forward_hook(hook(layer)) for layer in layers]
     try:
         with torch.no_grad(), forward_ad.dual_level():
-            logits = _working(model.network(input_ids=batch.input_ids, use_cache=False).logits)
-            tangent = forward_ad.unpack_dual(token_log_probs(logits, batch.targets)).tangent
-            return tangent * batch.loss_mask
+            yield
     finally:
         for handle in handles:
             handle.remove()

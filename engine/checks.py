@@ -9,7 +9,7 @@ from typing import Any
 from engine.check.result import Result, Tables, kept
 from engine.export import without_nan
 from engine.progress import Progress
-from engine.settings import ExactSettings, LdsSettings, LeaveOutSettings, RemovalSettings
+from engine.settings import ExactSettings, LdsSettings, LeaveOutSettings, RemovalSettings, StabilitySettings
 from engine.store import RunFolder
 
 HOME = Path("runs") / "checks"
@@ -64,6 +64,12 @@ CHECKS = {
         "What does leaving some documents out do to a completion, predicted and measured?",
         LeaveOutSettings,
         "engine.check.leave_out:check_leave_out",
+    ),
+    "stability": Check(
+        "Robust rankings",
+        "Does each completion keep its strongest documents when damping, fitted documents or sampled labels change?",
+        StabilitySettings,
+        "engine.check.stability:check_stability",
     ),
 }
 """By name, as the command line offers them."""

@@ -43,7 +43,8 @@ class Directions:
 
     @property
     def rows(self) -> int:
-        return sum(self.tokens) + len(self.tokens)
+        """How many each layer holds."""
+        return len(next(iter([*self.full.values(), *(thin.u for thin in self.thin.values())])))
 
     def token_rows(self, query: int) -> slice:
         """Rows of the completion tokens of the query at this place."""
@@ -103,10 +104,15 @@ class Directions:
 
 
 def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFactors, damping_factor: float) -> Tensor:
-    """All rows of one layer in full: preconditioned per completion token, then plain per query."""
+    """All rows of one layer in full: preconditioned per completion token, then plain per query.
+
+    Where the query step refined the preconditioned gradients, they are as it left them.
+    """
     formed = [gradient.formed(layer) for gradient in gradients]
-    damping = damping_factor * float(factors.lam.mean())
-    preconditioned = ekfac.precondition(torch.cat(formed), factors, damping)
+    if all(gradient.refined_file for gradient in gradients):
+        preconditioned = torch.cat([gradient.refined(layer) for gradient in gradients])
+    else:
+        preconditioned = ekfac.precondition(torch.cat(formed), factors, damping_factor * float(factors.lam.mean()))
     return torch.cat([preconditioned, torch.stack([gradient.sum(0) for gradient in formed])])
 
 

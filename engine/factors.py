@@ -5,12 +5,13 @@ eigenvalue correction in their eigenbasis. Inputs stay the text. Sums are kept i
 and saved between shards, so that a killed step goes on and ends with the same bits.
 
 The simpler estimators write factors of the same form and leave out a pass: K-FAC the second,
-``diagonal`` and ``identity`` the first, as their basis is that of the weights.
+``diagonal`` and ``identity`` the first, as their basis is that of the weights. The factors of ``ekfac-cg``
+are those of EK-FAC; its query step refines what they give.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,13 +22,13 @@ from torch import Tensor
 from engine import ekfac
 from engine.batching import Batch, batches, pad
 from engine.capture import capture, run_network
-from engine.corpus import corpus_hash, read_corpus
+from engine.corpus import Window, corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
-from engine.settings import FitSettings
+from engine.settings import REFINED, FitSettings
 from engine.store import RunFolder, running_step
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
@@ -87,7 +88,11 @@ def fit(
             f"Tracking {len(layers)} layers ({settings.layers}): {tracked['tracked_parameters']:,} of "
             f"{tracked['parameters']:,} parameters ({tracked['share']:.0%})."
         )
-        _Fit(model, layers, folder, cutting, settings, progress).run()
+        data = fit_data(folder, cutting, settings)
+        fitting = Fitting(model, layers, data, settings, folder.factors, progress)
+        if not fitting.begun:
+            announce(progress, fitting.estimate(), folder.path)
+        fitting.run()
 
 
 def _as_loaded(settings: FitSettings, model: LanguageModel) -> FitSettings:
@@ -165,38 +170,80 @@ def _note_corpus(corpus: dict, progress: Progress) -> None:
         )
 
 
-class _Fit:
-    """The two passes of one fit step."""
+@dataclass(frozen=True)
+class FitData:
+    """What factors are fitted on.
+
+    Attributes:
+        folder: The run whose corpus it is.
+        cutting: How its documents are cut.
+        documents: Documents of the corpus; None for all.
+    """
+
+    folder: RunFolder
+    cutting: Cutting
+    documents: Collection[int] | None
+
+    @property
+    def shards(self) -> range:
+        return shard_numbers(self.folder)
+
+    def windows(self, shard: int) -> list[Window]:
+        return shard_windows(self.folder, shard, self.cutting, self.documents)
+
+
+def fit_data(folder: RunFolder, cutting: Cutting, settings: FitSettings) -> FitData:
+    """What a run's own factors are fitted on."""
+    return FitData(folder, cutting, sample_documents(folder, settings.fit_documents, settings.seed))
+
+
+class Fitting:
+    """The two passes of one fit; what is unfinished lies beside its file, so that a killed one goes on.
+
+    Args:
+        model: The model.
+        layers: Its tracked layers.
+        data: What to fit on.
+        settings: Settings; ``seed`` is that of the label sampling, as the documents are chosen.
+        file: Where the factors are written; in a folder of its own.
+        progress: Where progress is reported.
+
+    Raises:
+        WhenceError: If the documents hold nothing to predict.
+    """
 
     def __init__(
         self,
         model: LanguageModel,
         layers: list[TrackedLayer],
-        folder: RunFolder,
-        cutting: Cutting,
+        data: FitData,
         settings: FitSettings,
+        file: Path,
         progress: Progress,
     ) -> None:
-        self.model, self.layers, self.folder = model, layers, folder
-        self.cutting, self.settings, self.progress = cutting, settings, progress
-        self.chosen = sample_documents(folder, settings.fit_documents, settings.seed)
-        self.shards = shard_numbers(folder)
-        self.total = self._count(self.shards)
+        self.model, self.layers, self.data = model, layers, data
+        self.settings, self.file, self.progress = settings, file, progress
+        self.stage = file.with_name("eigenvectors.safetensors")
+        self.total = self._count(data.shards)
         if self.total == 0:
             raise WhenceError(
                 f"none of the {settings.fit_documents} documents drawn to fit on has a token to predict -- the "
                 "factors would be empty -- raise fit_documents or change the seed."
             )
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of it is finished."""
+        return self.stage.is_file() or self.file.is_file()
+
     def run(self) -> None:
-        stage = self.folder.factors.with_name("eigenvectors.safetensors")
-        if not stage.is_file() and not self.folder.factors.is_file():
-            self._announce()
-            write_tensors(self._basis(), stage)
-        if not self.folder.factors.is_file():
-            basis = read_tensors(stage, device=str(self.model.device))
-            write_tensors(self._corrected(basis), self.folder.factors)
-        for leftover in (stage, *self.folder.factors.parent.glob("*.checkpoint.safetensors")):
+        """Write the factors; those that are there are not computed again."""
+        if not self.begun:
+            write_tensors(self._basis(), self.stage)
+        if not self.file.is_file():
+            basis = read_tensors(self.stage, device=str(self.model.device))
+            write_tensors(self._corrected(basis), self.file)
+        for leftover in (self.stage, *self.file.parent.glob("*.checkpoint.safetensors")):
             leftover.unlink(missing_ok=True)
 
     def _basis(self) -> Sums:
@@ -208,7 +255,7 @@ class _Fit:
         means = self._pass("Fitting covariances", "covariance", self._add_covariances)
         found = {name: ekfac.eigenvectors(mean) for name, mean in means.items()}
         if self.settings.estimator == "kfac":
-            windows = sum(len(self._windows(shard)) for shard in self.shards)
+            windows = sum(len(self.data.windows(shard)) for shard in self.data.shards)
             for layer in self.layers:
                 a, s = f"{layer.name}.q_a", f"{layer.name}.q_s"
                 lam = ekfac.kfac_eigenvalues(means[a], means[s], found[a], found[s], self.total / windows)
@@ -227,31 +274,28 @@ class _Fit:
     def _working(self, tensors: Sums) -> Sums:
         return {name: tensor.to(self.model.working_dtype) for name, tensor in tensors.items()}
 
-    def _announce(self) -> None:
+    def estimate(self) -> Estimate:
         """A trial of the first pass; the second costs about as much."""
-        filled = next(windows for shard in self.shards if (windows := self._windows(shard)))
+        filled = next(windows for shard in self.data.shards if (windows := self.data.windows(shard)))
         trial = pad(probe_windows(filled), self.model.device)
         rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
         size = factor_bytes(self.layers)
         memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
-        passes = 2 if self.settings.estimator == "ekfac" else 1
-        announce(self.progress, Estimate("fit", passes * rate * self.total, memory, 2 * size), self.folder.path)
+        passes = 2 if self.settings.estimator in ("ekfac", REFINED) else 1
+        return Estimate("fit", passes * rate * self.total, memory, 2 * size)
 
     def _count(self, shards: Iterable[int]) -> int:
-        return sum(len(window) for shard in shards for window in self._windows(shard))
-
-    def _windows(self, shard: int) -> list:
-        return shard_windows(self.folder, shard, self.cutting, self.chosen)
+        return sum(len(window) for shard in shards for window in self.data.windows(shard))
 
     def _pass(self, title: str, name: str, add: Callable[[Sums, Batch], None]) -> Sums:
         """Means over all batches; the sums are saved between shards every now and then."""
-        checkpoint = self.folder.factors.with_name(f"{name}.checkpoint.safetensors")
+        checkpoint = self.file.with_name(f"{name}.checkpoint.safetensors")
         sums: Sums = read_tensors(checkpoint) if checkpoint.is_file() else {"done": torch.zeros((), dtype=torch.int64)}
         done = int(sums["done"])
-        self.progress.start(title, self.total - self._count(self.shards[:done]))
+        self.progress.start(title, self.total - self._count(self.data.shards[:done]))
         saved = time.monotonic()
-        for shard in self.shards[done:]:
-            for batch in batches(self._windows(shard), self.settings.batch_tokens, self.model.device):
+        for shard in self.data.shards[done:]:
+            for batch in batches(self.data.windows(shard), self.settings.batch_tokens, self.model.device):
                 add(sums, batch)
                 self.progress.advance(batch.tokens)
             sums["done"] = torch.tensor(shard + 1)
@@ -313,9 +357,13 @@ def read_factors(folder: RunFolder, device: str = "cpu") -> dict[str, ekfac.Laye
     Raises:
         RunError: If the fit step is not finished.
     """
-    names = folder.step("fit")["tracked"]["layers"]
-    tensors = read_tensors(folder.factors, device=device)
-    return {
-        name: ekfac.LayerFactors(tensors[f"{name}.q_a"], tensors[f"{name}.q_s"], tensors[f"{name}.lam"])
-        for name in names
-    }
+    return factors_in(folder.factors, folder.step("fit")["tracked"]["layers"], device)
+
+
+def factors_in(file: Path, layers: Iterable[str], device: str = "cpu") -> dict[str, ekfac.LayerFactors]:
+    """``{layer: factors}`` of some layers of a file of factors."""
+    found = {}
+    for name in layers:
+        tensors = read_tensors(file, f"{name}.", device)
+        found[name] = ekfac.LayerFactors(tensors["q_a"], tensors["q_s"], tensors["lam"])
+    return found

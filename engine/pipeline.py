@@ -8,13 +8,12 @@ from typing import Any, get_args, get_type_hints
 from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
 from engine.progress import Progress
-from engine.settings import FitSettings, QuerySettings, ScoreSettings
-from engine.store import SPEED_ONLY, STEPS, RunFolder, repository_folder
+from engine.settings import SETTINGS, FitSettings, QuerySettings, ScoreSettings, deciding
+from engine.store import STEPS, RunFolder, repository_folder
 
 SAMPLES = ("sample", "sample-large", "sample-base", "sample-large-base")
 """Names of the embedded samples: one corpus, four models; the first is the small one."""
 INPUTS = ("run", "model", "corpus", "queries")
-SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
 
 
 @dataclass(frozen=True)
@@ -121,16 +120,13 @@ def is_computed(config: RunConfig) -> bool:
     if not all(folder.is_finished(step) for step in STEPS):
         return False
     steps = folder.manifest()["steps"]
+    asked = {step: deciding(step, asdict(getattr(config, step))) for step in STEPS}
     return (
-        all(_deciding(steps[step]["settings"]) == _deciding(asdict(getattr(config, step))) for step in STEPS)
+        all(deciding(step, steps[step]["settings"]) == asked[step] for step in STEPS)
         and steps["fit"]["model"] in (config.model, str(Path(config.model).resolve()))
         and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus))
         and steps["query"]["inputs"]["queries_hash"] == queries_hash(read_queries(config.queries))
     )
-
-
-def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in SPEED_ONLY}
 
 
 def compute(config: RunConfig, progress: Progress) -> None:

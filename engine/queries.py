@@ -2,10 +2,13 @@
 
 Each completion token is a query of its own; summed they are the completion. A gradient is
 kept in factors, ``sum_t token_grad_t activation_t^T``, exactly and far smaller than formed.
+With the estimator ``ekfac-cg`` the preconditioned gradients are solved for here (:mod:`engine.refined_queries`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from engine.factors import load_fitted
 from engine.losses import token_log_probs, token_measurements
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress, SilentProgress
+from engine.refined_queries import Refiner, is_refined
 from engine.settings import QuerySettings
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import read_tensors, write_tensors
@@ -215,6 +219,7 @@ def query(
     settings, progress, folder = settings or QuerySettings(), progress or SilentProgress(), RunFolder(Path(run))
     asked = read_queries(queries)
     model, layers = load_fitted(folder, model)
+    refined = is_refined(folder, settings)
     inputs = {"queries_hash": queries_hash(asked)}
     with folder.locked(), running_step(folder, "query", asdict(settings), inputs) as entry:
         if entry["state"] == "finished":
@@ -231,6 +236,15 @@ def query(
         progress.finish()
         write_table(pa.Table.from_pylist(token_rows), folder.query_tokens)
         write_table(pa.Table.from_pylist(query_rows), folder.queries)
+        if refined:
+            refiner = Refiner(folder, model, layers, settings, inputs["queries_hash"], progress)
+            counts = Counter(row["query"] for row in token_rows)
+            entry["refinement"] = refiner.run([counts[n] for n in range(len(asked))], partial(_formed, folder, model))
+
+
+def _formed(folder: RunFolder, model: LanguageModel, number: int) -> dict[str, Tensor]:
+    (gradient,) = read_query_gradients(folder, [number], str(model.device))
+    return {layer: gradient.formed(layer) for layer in gradient.sides[0].activation}
 
 
 def _query_row(number: int, query: Query, result: QueryResult) -> dict[str, Any]:
@@ -257,18 +271,31 @@ def _named(result: QueryResult) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class QueryGradient:
-    """A stored query: exact gradients per layer and the hidden state for the baseline."""
+    """A stored query: exact gradients per layer and the hidden state for the baseline.
+
+    Attributes:
+        sides: The completion's gradient, and the contrast's if measured.
+        hidden: ``[d]``.
+        refined_file: Where its refined preconditioned gradients are, if they are refined.
+    """
 
     sides: list[SideGradient]
     hidden: Tensor
+    refined_file: Path | None = None
 
     def formed(self, layer: str) -> Tensor:
         """The gradient of each completion token in the order of the token table, ``[c, o, i]``."""
         return torch.cat([side.formed(layer) for side in self.sides])
 
+    def refined(self, layer: str) -> Tensor:
+        """The refined preconditioned gradient of each completion token, ``[c, o, i]``."""
+        assert self.refined_file is not None
+        return read_tensors(self.refined_file, f"{layer}.", str(self.hidden.device))["preconditioned"]
+
 
 def read_query_gradients(folder: RunFolder, numbers: Sequence[int], device: str = "cpu") -> Iterator[QueryGradient]:
     """Stored gradients of the queries asked for."""
+    refinement = folder.manifest()["steps"]["query"].get("refinement")
     for number in numbers:
         tensors = read_tensors(folder.query_gradient(number), device=device)
         hidden = tensors.pop("hidden")
@@ -279,4 +306,4 @@ def read_query_gradients(folder: RunFolder, numbers: Sequence[int], device: str 
             while len(sides) <= int(side):
                 sides.append(SideGradient({}, {}))
             getattr(sides[int(side)], part)[layer] = tensor
-        yield QueryGradient(sides, hidden)
+        yield QueryGradient(sides, hidden, folder.refined(refinement["key"], number) if refinement else None)

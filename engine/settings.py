@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.errors import WhenceError
@@ -10,8 +10,13 @@ from engine.errors import WhenceError
 UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
 """The measurements and their units; a margin is a difference of log-odds, so it is in nats too."""
 
-ESTIMATORS = {"ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity"}
+REFINED = "ekfac-cg"
+ESTIMATORS = {
+    REFINED: "EK-FAC, refined", "ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity",
+}  # fmt: skip
 """Approximations of the curvature and their names on pages, the closest first."""
+SPEED_ONLY = {"batch_tokens", "memory_gb"}
+"""Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 
 
 def _at_least(settings: Any, **least: float) -> None:
@@ -21,15 +26,22 @@ def _at_least(settings: Any, **least: float) -> None:
             raise WhenceError(f"{name} is {value} -- it must be at least {bound}.")
 
 
+def _known_estimator(estimator: str) -> None:
+    if estimator not in ESTIMATORS:
+        raise WhenceError(f"estimator {estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Settings of the fit step.
 
     Attributes:
         layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
-        estimator: How the curvature is approximated: ``ekfac``; ``kfac``, without the eigenvalue correction;
-            ``diagonal``, the mean square of each weight's gradient; ``identity``, that mean over the whole layer,
-            so that influence is the inner product of gradients up to a factor per layer.
+        estimator: How the curvature is approximated: ``ekfac``; ``ekfac-cg``, whose query step refines what EK-FAC
+            gives by conjugate gradients on the curvature of all layers together, closer and far slower; ``kfac``,
+            without the eigenvalue correction; ``diagonal``, the mean square of each weight's gradient; ``identity``,
+            that mean over the whole layer, so that influence is the inner product of gradients up to a factor per
+            layer.
         fit_documents: Documents to fit the factors on, drawn at random; None for all.
         seed: Seed of the label sampling and of the draw of documents.
         context: Longest window in tokens; None for the model's own, at most 512.
@@ -54,8 +66,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
-        if self.estimator not in ESTIMATORS:
-            raise WhenceError(f"estimator {self.estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+        _known_estimator(self.estimator)
         known = self.training_windows
         if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
             raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
@@ -68,12 +79,17 @@ class QuerySettings:
     Attributes:
         measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
         damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+        cg_iterations: Conjugate-gradient iterations of the estimator ``ekfac-cg``; None for 10.
+        cg_documents: Documents whose curvature it solves with, drawn from those that were fitted on; None for 200.
     """
 
     measurement: str = "log_prob"
     damping_factor: float = 0.1
+    cg_iterations: int | None = None
+    cg_documents: int | None = None
 
     def __post_init__(self) -> None:
+        _at_least(self, cg_iterations=1, cg_documents=1)
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
         if self.damping_factor == math.inf:
@@ -110,6 +126,15 @@ class ScoreSettings:
         _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
         if not 0 < self.rank_error < 1:
             raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
+
+
+SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
+
+
+def deciding(step: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a step that decide its results; one that was not there when they were kept has its default."""
+    defaults = {field.name: field.default for field in fields(SETTINGS[step])}
+    return {name: value for name, value in (defaults | settings).items() if name not in SPEED_ONLY}
 
 
 @dataclass(frozen=True)
@@ -178,14 +203,18 @@ class LdsSettings(RetrainingSettings):
     Attributes:
         masks: Random halves of the documents that a model is fine-tuned on.
         seeds: Fine-tunings of each half, which differ in the order of batches.
+        estimators: Estimators held against training; None for all but ``ekfac-cg``, which takes hours more.
     """
 
     masks: int = 100
     seeds: int = 2
+    estimators: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(self, masks=3, seeds=2)
+        for estimator in self.estimators or ():
+            _known_estimator(estimator)
 
 
 @dataclass(frozen=True)
@@ -246,6 +275,26 @@ class LeaveOutSettings:
         _at_least(self, top=1, beside=1, epochs=1, seeds=1, seed=0)
         if not self.rate > 0:
             raise WhenceError(f"rate is {self.rate} -- nothing would be learned -- use a positive learning rate.")
+
+
+@dataclass(frozen=True)
+class StabilitySettings:
+    """Settings of ``check stability``.
+
+    Attributes:
+        run: Folder of a finished run.
+        directions: Random directions that show what a meaningless one finds, at least 200.
+        seed: Of the directions and of the halves.
+        memory_gb: Memory for gradients that share a pass over the corpus. Changes speed only.
+    """
+
+    run: str
+    directions: int = 200
+    seed: int = 0
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, directions=200, seed=0, memory_gb=0)
 
 
 @dataclass(frozen=True)

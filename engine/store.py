@@ -15,6 +15,9 @@
       query/gradients/<query>.safetensors
                                     per side (0 completion, 1 contrast) and layer the exact gradient in
                                     factors: <side>.<layer>.activation [t,i], <side>.<layer>.token_grad [c,t,o]
+      query/refined/<key>/<query>.safetensors
+                                    with the estimator ekfac-cg: <layer>.preconditioned [c,o,i], and residual, of each
+                                    iteration [1+iterations,c]; the key is a hash of all that they depend on
       score/low_rank.safetensors    <layer>.u [q,o,r], <layer>.v [q,i,r], for layers scored by thin products;
                                     may hold no layer; fixed before the first shard
       score/lexical.parquet         document, bm25.<query>, tfidf.<query>
@@ -58,14 +61,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import FormatError, RunError
+from engine.settings import deciding
 
 FORMAT = 1
 STEPS = ("fit", "query", "score")
 FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
 """Folders that each step writes."""
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
-SPEED_ONLY = {"batch_tokens", "memory_gb"}
-"""Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -143,6 +145,9 @@ class RunFolder:
 
     def query_gradient(self, query: int) -> Path:
         return self.path / "query" / "gradients" / f"{query:05}.safetensors"
+
+    def refined(self, key: str, query: int) -> Path:
+        return self.path / "query" / "refined" / key / f"{query:05}.safetensors"
 
     @property
     def low_rank(self) -> Path:
@@ -313,9 +318,9 @@ def _check_same(
 ) -> None:
     differences = [
         f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
-        for before, now in ((entry["settings"], settings), (entry["inputs"], inputs))
+        for before, now in ((deciding(step, entry["settings"]), deciding(step, settings)), (entry["inputs"], inputs))
         for name in sorted(before.keys() | now.keys())
-        if name not in SPEED_ONLY and before.get(name) != now.get(name)
+        if before.get(name) != now.get(name)
     ]
     if differences:
         raise RunError(

@@ -30,6 +30,7 @@ from engine import (
 )
 from engine.model import prepare, tracked_layers
 from engine.progress import SilentProgress
+from engine.settings import LdsSettings
 from engine.store import RunFolder
 
 
@@ -320,7 +321,9 @@ def test_a_setting_that_does_not_suit_the_model_is_refused(settings, message, to
     ("make", "message"),
     [
         (lambda: FitSettings(fit_documents=0), "fit_documents is 0 -- it must be at least 1"),
-        (lambda: FitSettings(estimator="hessian"), "estimator 'hessian' is unknown -- choose one of ekfac, kfac, "),
+        (lambda: FitSettings(estimator="hessian"), "estimator 'hessian' is unknown -- choose one of ekfac-cg, ekfac, "),
+        (lambda: LdsSettings(estimators=["ekfac", "hessian"]), "estimator 'hessian' is unknown -- choose one of "),
+        (lambda: QuerySettings(cg_iterations=0), "cg_iterations is 0 -- it must be at least 1"),
         (lambda: FitSettings(overlap=-1), "overlap is -1"),
         (lambda: FitSettings(batch_tokens=0), "batch_tokens is 0"),
         (lambda: FitSettings(training_windows=0), "training_windows is 0 -- give a positive number, or 'corpus'"),

@@ -110,14 +110,16 @@ def test_the_check_ranks_the_estimators_by_how_close_they_are(corpus, tmp_path, 
     flags = ["--documents", "50", "--queries", "4", "--responses", "4", "--layers", LAYER]
     assert main(["check", "exact", "--corpus", str(corpus), "--out", str(out), "--json", *flags]) == 0
     rows = {row["estimator"]: row for row in json.loads(capsys.readouterr().out)["estimators"]}
-    assert list(rows) == ["exact", "EK-FAC", "K-FAC", "diagonal", "identity", "gradient dot"]
-    exact, ekfac, dot = rows["exact"], rows["EK-FAC"], rows["gradient dot"]
+    assert list(rows) == ["exact", "EK-FAC, refined", "EK-FAC", "K-FAC", "diagonal", "identity", "gradient dot"]
+    exact, refined, ekfac, dot = (rows[name] for name in ("exact", "EK-FAC, refined", "EK-FAC", "gradient dot"))
     assert (exact["curvature_error"], exact["solve_error"]) == (0, 0)
     assert exact["correlation"] == pytest.approx(1)
     assert exact["response_correlation"] > 0.9
     assert ekfac["curvature_error"] < rows["identity"]["curvature_error"]
     assert ekfac["solve_error"] < rows["identity"]["solve_error"]
-    assert 1 > ekfac["correlation"] > dot["correlation"]
+    assert refined["curvature_error"] is None
+    assert refined["solve_error"] < 0.3 * ekfac["solve_error"]
+    assert 1 > refined["correlation"] > ekfac["correlation"] > dot["correlation"]
     assert ekfac["correlation_low"] <= ekfac["correlation"] <= ekfac["correlation_high"]
     kept = read_result(out)
     assert kept.tables == {"estimators": list(rows.values())}

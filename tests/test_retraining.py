@@ -52,7 +52,7 @@ def dates(home: Path) -> dict[Path, int]:
 
 
 def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing(given, home):
-    settings = LdsSettings(**given, masks=3)
+    settings = LdsSettings(**given, masks=3, estimators=list(ESTIMATORS))
     found = check_lds(settings, SilentProgress(), home / "lds")
     names = [row["estimator"] for row in found["estimators"]]
     assert set(ESTIMATORS.values()) | {"gradient dot", "BM25", "random order"} <= set(names)

@@ -53,10 +53,15 @@ def inside_documents(
         effective = effective_number(size)
         middle = size @ (place + 0.5) / len(ids) / size.sum() if size.any() else np.nan
         correlations = (rank_correlation(column, size) for column in (place, occurrences[ids]))
-        rows.append((document, values.sum(), *shares, effective, effective**-0.5, middle, *correlations))
+        rows.append((document, values.sum(), *shares, effective, l2_over_l1(size), middle, *correlations))
     types = {"document": np.int64} | dict.fromkeys(COLUMNS[1:], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
     return run.documents[["document", "title", "source", "tokens"]].merge(table, on="document")
+
+
+def l2_over_l1(size: np.ndarray) -> float:
+    """L2 norm over L1 norm of sizes ``[tokens]``: 1 for a single token, small for many alike, nan where all are 0."""
+    return float(effective_number(size) ** -0.5)
 
 
 def pooled_inside(

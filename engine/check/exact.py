@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from engine.model import tracked_layers
 from engine.pipeline import read_config
 from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
-from engine.settings import ESTIMATORS, ExactSettings, FitSettings
+from engine.refine import conjugate_gradients, gauss_newton_product
+from engine.refined_queries import ITERATIONS
+from engine.settings import ESTIMATORS, REFINED, ExactSettings, FitSettings
 from engine.store import RunFolder
 
 DAMPING_FACTOR = 0.1
@@ -45,11 +48,12 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
 
     Returns:
         Table ``estimators``: one row per estimator, with ``exact`` (the dense solve) and ``gradient dot`` (no
-        curvature) beside them: ``estimator``; ``curvature_error``, of the matrix in the Frobenius norm, relative;
-        ``solve_error``, of the preconditioned gradient, relative, median over queries; then, as means over queries
-        with ``_low`` and ``_high`` (95%, queries drawn anew): ``correlation`` and ``rank_correlation`` of influences
-        with the exact ones over all documents, ``response_correlation`` with the proximal Bregman response over some
-        of them, and ``response_slope``, the response per predicted change.
+        curvature) beside them: ``estimator``; ``curvature_error``, of the matrix in the Frobenius norm, relative (none
+        where conjugate gradients solve with the curvature itself, here that of all windows); ``solve_error``, of the
+        preconditioned gradient, relative, median over queries; then, as means over queries with ``_low`` and ``_high``
+        (95%, queries drawn anew): ``correlation`` and ``rank_correlation`` of influences with the exact ones over all
+        documents, ``response_correlation`` with the proximal Bregman response over some of them, and
+        ``response_slope``, the response per predicted change.
 
     Raises:
         WhenceError: If the corpus is too small.
@@ -62,7 +66,7 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
     progress.start("Exact curvature", len(weights.start), "columns")
     exact = gauss_newton(weights, tiny.windows, progress.advance)
     progress.finish()
-    factors = {name: _fitted(tiny, name, settings) for name in ESTIMATORS}
+    factors = {name: _fitted(tiny, name, settings) for name in ESTIMATORS if name != REFINED}
     damping = torch.cat(
         [DAMPING_FACTOR * layer.lam.mean().expand(layer.lam.numel()) for layer in factors["ekfac"].values()]
     )
@@ -74,6 +78,7 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
     of_queries = weights.gradients(measure)
     of_documents = weights.gradients(lambda vector: weights.log_likelihoods(vector, tiny.windows))
     solved = {"exact": torch.linalg.solve(exact + torch.diag(damping), of_queries.T).T}
+    solved[REFINED] = _refined(weights, tiny, factors["ekfac"], of_queries, progress)
     solved |= {name: _solved(weights, found, of_queries, damping) for name, found in factors.items()}
     solved["gradient dot"] = of_queries
     matrices = {"exact": exact} | {name: _dense(found) for name, found in factors.items()}
@@ -85,14 +90,14 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
         row: dict[str, Any] = {"estimator": ESTIMATORS.get(name, name)}
         row["curvature_error"] = _relative(matrices[name], exact) if name in matrices else None
         errors = [_relative(found, right) for found, right in zip(solution, solved["exact"], strict=True)]
-        row["solve_error"] = float(np.median(errors)) if name in matrices else None
+        row["solve_error"] = float(np.median(errors)) if name != "gradient dot" else None
         some = influence[:, chosen].numpy()
         slopes = (some * changes).sum(1) / (some * some).sum(1) * len(tiny.windows.windows)
         columns = {
             "correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(influence.numpy(), truth.numpy(), strict=True)],
             "rank_correlation": [spearmanr(a, b).statistic for a, b in zip(influence, truth, strict=True)],
             "response_correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(some, changes, strict=True)],
-            "response_slope": slopes if name in matrices else None,
+            "response_slope": slopes if name != "gradient dot" else None,
         }
         for column, values in columns.items():
             unknown = dict.fromkeys((column, f"{column}_low", f"{column}_high"))
@@ -126,6 +131,23 @@ def _solved(weights: TrackedWeights, factors: dict[str, LayerFactors], grads: Te
         grad = torch.stack([one[name] for one in of_layer])
         parts.append(precondition(grad, layer, float(shared[name].flatten()[0])).flatten(1))
     return torch.cat(parts, 1)
+
+
+def _refined(
+    weights: TrackedWeights, tiny: Tiny, factors: dict[str, LayerFactors], grads: Tensor, progress: Progress
+) -> Tensor:
+    """As :func:`_solved`, refined as in the query step but by the curvature of all windows, ``[q, p]``."""
+    of_layer = [weights.of_layers(grad) for grad in grads]
+    rows = {layer.name: torch.stack([one[layer.name] for one in of_layer]) for layer in weights.layers}
+    damping = {name: DAMPING_FACTOR * float(layer.lam.mean()) for name, layer in factors.items()}
+    windows = tiny.windows.windows
+    progress.start("Conjugate gradients", (ITERATIONS + 1) * len(grads) * sum(map(len, windows)))
+    product = partial(
+        gauss_newton_product, tiny.model, weights.layers, windows, FitSettings.batch_tokens, advance=progress.advance
+    )
+    solved, _ = conjugate_gradients(product, rows, factors, damping, ITERATIONS)
+    progress.finish()
+    return torch.cat([solved[layer.name].flatten(1) for layer in weights.layers], 1)
 
 
 def _dense(factors: dict[str, LayerFactors]) -> Tensor:

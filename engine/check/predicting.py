@@ -10,7 +10,15 @@ from engine.model import LanguageModel, load_model
 from engine.queries import query
 from engine.run import Run
 from engine.scores import score
-from engine.settings import ESTIMATORS, FitSettings, QuerySettings, RetrainingSettings, ScoreSettings
+from engine.settings import (
+    ESTIMATORS,
+    REFINED,
+    FitSettings,
+    LdsSettings,
+    QuerySettings,
+    RetrainingSettings,
+    ScoreSettings,
+)
 
 BASELINES = {
     "gradient_dot": "gradient dot",
@@ -33,16 +41,16 @@ def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, mo
     return Run(folder)
 
 
-def predictions(bench: Bench, settings: RetrainingSettings) -> Iterator[tuple[str, np.ndarray]]:
+def predictions(bench: Bench, settings: LdsSettings) -> Iterator[tuple[str, np.ndarray]]:
     """Name of each estimator and baseline, and what it says of every document for every completion, ``[q, d]``.
 
     Baselines that need the model are those of the first estimator's run. Random numbers come last.
     """
     model = load_model(str(bench.whole))
-    for place, (estimator, name) in enumerate(ESTIMATORS.items()):
+    for place, estimator in enumerate(settings.estimators or [name for name in ESTIMATORS if name != REFINED]):
         run = estimator_run(bench, estimator, settings, model)
         tables = [run.influence(number) for number in range(len(bench.queries))]
-        yield name, np.stack([table["influence"] for table in tables])
+        yield ESTIMATORS[estimator], np.stack([table["influence"] for table in tables])
         if place == 0:
             for column, said in BASELINES.items():
                 yield said, np.nan_to_num(np.stack([table[column] for table in tables]).astype(float))

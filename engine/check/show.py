@@ -116,5 +116,48 @@ def _leave_out(result: Result) -> list[Any]:
     return [made, reading]
 
 
-SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out}
+def _stability(result: Result) -> list[Any]:
+    rows = result.tables["completions"]
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Completion", no_wrap=True, max_width=44)
+    made.add_column("Verdict")
+    for heading in ("Kept:\ndamping", "\nhalves", "\nlabels", "Share of\nthe ten", "In few\ntokens"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (f"{row[f'kept_{name}']:g}" for name in ("damping", "halves", "seeds"))
+        few = {None: "-", True: f"{row['l2_l1'] or 0:.2f}", False: ""}[row["few_tokens"]]
+        made.add_row(Text(row["completion"]), row["verdict"], *counts, _share(row["top_share"]), few)
+    rule = [Text(row["text"], style="dim") for row in result.tables["rule"]]
+    return [made, _verdicts(rows), _null(result), *rule, Text(f"Took {format_seconds(result.seconds)}.", style="dim")]
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> Table:
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Kind", no_wrap=True)
+    for verdict in ("steady", "shaky", "noise"):
+        made.add_column(verdict.capitalize(), justify="right")
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        given = [row["verdict"] for row in rows if row["kind"] == kind]
+        made.add_row(Text(kind), *(str(given.count(verdict)) for verdict in ("steady", "shaky", "noise")))
+    return made
+
+
+def _null(result: Result) -> Table:
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Random directions", no_wrap=True)
+    for heading in ("Median", "95% stay\nbelow"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    names = {"damping": "kept: damping", "halves": "kept: halves", "seeds": "kept: labels"}
+    for row in result.tables["null"]:
+        kept = row["figure"].removeprefix("kept_")
+        written = (f"{row[name]:g}" if kept in names else _share(row[name]) for name in ("median", "high"))
+        made.add_row(names.get(kept, "share of the ten"), *written)
+    return made
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out, "stability": _stability}
 """What is printed of each check."""
