@@ -10,7 +10,7 @@ from engine.check.result import Result
 from engine.findings.rules import RULES, Part
 from engine.findings.study import INFLUENCE
 
-WIDTH = 60
+LEAST, WIDTH = 26, 60
 """Columns for what is estimated."""
 ANSWERS = {True: "yes", False: "no", None: "open"}
 
@@ -36,9 +36,9 @@ def _estimates(result: Result) -> Table:
     parts, rows = RULES[result.check].parts, result.tables["estimates"]
     scores = list(dict.fromkeys(row["score"] for row in rows))
     made = Table(header_style="dim", expand=False)
-    made.add_column("Estimated", max_width=WIDTH)
+    made.add_column("Estimated", min_width=LEAST, max_width=WIDTH)
     for score in scores:
-        made.add_column(score.capitalize() if score == INFLUENCE else score, justify="right", no_wrap=True)
+        made.add_column(score.capitalize() if score == INFLUENCE else score, justify="right")
     made.add_column("As asked", no_wrap=True)
     for key, part in parts.items():
         cells = {row["score"]: row for row in rows if row["part"] == key}

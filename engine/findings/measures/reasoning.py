@@ -37,16 +37,14 @@ def measure(study: Study) -> Found:
     rows = {name: _with_values(chosen, matrix) for name, matrix in scores.items()}
     estimates = {CONTROLS.get(name, name): _estimates(study, table) for name, table in rows.items()}
     own = estimates.pop(INFLUENCE)
-    random = between(study, *_both(rows[INFLUENCE], "by_chance"), _answers_apart)
     tables = {
         "picture": _curves(study, chosen, scores[INFLUENCE]),
         "answers": [row for name, table in rows.items() for row in _answer_rows(CONTROLS.get(name, name), table)],
         "completions": _completion_rows(rows[INFLUENCE]),
         "documents": _documents(study, chosen, scores[INFLUENCE]),
     }
-    controls = estimates | {"random documents": present({"answers": random})}
     sentence = _sentence(study, rows[INFLUENCE], own)
-    return Found(own, controls, sentence, tables, shortages("reasoning", own, ADVICE))
+    return Found(own, estimates, sentence, tables, shortages("reasoning", own, ADVICE))
 
 
 def completions(study: Study) -> pd.DataFrame:
@@ -163,13 +161,15 @@ def _sentence(study: Study, table: pd.DataFrame, found: dict[str, Estimate]) -> 
     if set(found) != {"per_nat", "volatility", "answers"}:
         return "No completion of one of the two families has any nats to be influenced."
     (factual, reasoning), (told, reckoned) = _both(table, "per_nat"), _both(table, "stands")
+    random = [values.mean() for values in _both(table, "by_chance")]
     per, varies, apart = (found[name] for name in ("per_nat", "volatility", "answers"))
     return (
         f"The top 1% of documents influence reasoning by {_number(np.nanmedian(reasoning))} and facts by "
         f"{_number(np.nanmedian(factual))} {study.run.unit} per nat of completion (medians; {per.value:.2f} times, 95% "
         f"interval {per.low:.2f} to {per.high:.2f}), varying {varies.value:.2f} times as much ({varies.low:.2f} to "
         f"{varies.high:.2f}); the answer stands in one of the {TOP} strongest documents for {told.mean():.0%} of facts "
-        f"and {reckoned.mean():.0%} of reasoning (difference {apart.low:+.0%} to {apart.high:+.0%})."
+        f"and {reckoned.mean():.0%} of reasoning (difference {apart.low:+.0%} to {apart.high:+.0%}; in random "
+        f"documents for {random[0]:.0%} and {random[1]:.0%})."
     )
 
 
