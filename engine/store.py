@@ -32,6 +32,7 @@
                                     the key is a hash of what was asked for
       map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
       checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
+      findings/variants/<query>-<key>.parquet   documents in reversed order, scored; the key is a hash of their settings
       findings/<finding>.json       what a finding of the literature comes to in this run, and what that was made from
 
 ``document`` and ``query`` are numbers in the order of the corpus and query files.
@@ -178,6 +179,10 @@ class RunFolder:
 
     def finding(self, name: str) -> Path:
         return self.path / "findings" / f"{name}.json"
+
+    def reversed_order(self, query: int, key: str) -> Path:
+        """Scores of a completion's strongest documents in reversed order, for the finding on word order."""
+        return self.path / "findings" / "variants" / f"{query}-{key}.parquet"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; ``{}`` before the first step.

@@ -66,7 +66,7 @@ def _file(run: Run, query: int) -> Path:
     """Where a completion's scores are kept."""
     steps = [[step["settings"], step["inputs"], step["finished"]] for step in (run.fit, run.query, run.score)]
     stamp = json.dumps([FORMAT, TOP, steps, run.query.get("queries")], sort_keys=True)
-    return run.path / "findings" / "variants" / f"{query}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.parquet"
+    return run.folder.reversed_order(query, hashlib.sha256(stamp.encode()).hexdigest()[:16])
 
 
 def _score(study: Study, files: Mapping[int, Path]) -> None:
