@@ -253,10 +253,10 @@ def percentiles(found: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def permutation_p(
+def permuted(
     statistic: Callable[..., float], columns: Sequence[np.ndarray], types: np.ndarray, draws: int, seed: int = 0
-) -> float:
-    """Two-sided p-value of a correlation when the first column's values are shuffled among the types.
+) -> np.ndarray:
+    """A statistic with the first column's values shuffled among the types, ``[draws]``.
 
     Items of one type keep one common value, so neither a type that is seen often nor items that
     resemble each other for another reason (tokens of one completion) pass for evidence.
@@ -265,11 +265,19 @@ def permutation_p(
         statistic: From the columns to a correlation.
         columns: ``[items]`` each; the first is the same for all items of a type.
         types: Type of each item, ``[items]``.
-        draws: Shuffles; the smallest p-value is ``1 / (1 + draws)``.
+        draws: Shuffles.
         seed: Of the shuffles.
     """
     x, *others = columns
     _, first, place = np.unique(types, return_index=True, return_inverse=True)
-    random, observed = np.random.default_rng(seed), abs(statistic(*columns)) - 1e-12
-    shuffled = np.array([statistic(random.permutation(x[first])[place], *others) for _ in range(draws)])
+    random = np.random.default_rng(seed)
+    return np.array([statistic(random.permutation(x[first])[place], *others) for _ in range(draws)])
+
+
+def permutation_p(
+    statistic: Callable[..., float], columns: Sequence[np.ndarray], types: np.ndarray, draws: int, seed: int = 0
+) -> float:
+    """Two-sided p-value of a correlation by :func:`permuted`, with its arguments; at least ``1 / (1 + draws)``."""
+    observed = abs(statistic(*columns)) - 1e-12
+    shuffled = permuted(statistic, columns, types, draws, seed)
     return float((1 + (np.abs(shuffled) >= observed).sum()) / (1 + draws)) if draws and observed > -1 else nan
