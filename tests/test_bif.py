@@ -9,7 +9,7 @@ import pytest
 import torch
 from toys import QUERIES, documents, make_gpt2, write_jsonl
 
-from engine import bif
+from engine import bif, sampling
 from engine.__main__ import main
 from engine.batching import pad
 from engine.check.bayesian import check_bif
@@ -50,7 +50,7 @@ def folder(tmp_path_factory, small) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def readings(folder, small, tmp_path_factory) -> bif.Readings:
-    return bif.sample(folder, SAMPLED, tmp_path_factory.mktemp("work"), SilentProgress(), range(8), small)
+    return sampling.sample(folder, SAMPLED, tmp_path_factory.mktemp("work"), SilentProgress(), range(8), small)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def exact(folder, small) -> dict[str, np.ndarray]:
 
 
 def test_it_is_the_damped_exact_influence_within_its_monte_carlo_error(readings, exact):
-    """Standard error of a covariance: ``sqrt((v_c v_d + cov^2) / N)``. Without the damping, or with a document's mean
-    for its sum, or n_beta left out, most values would be off by more than ten of them."""
+    """Standard error of a covariance: ``sqrt((v_c v_d + cov^2) / N)``. The slope would be 1/20 with a document's mean for
+    its sum, 1e-6 without n_beta, negative with losses for log-probabilities."""
     found = bif.influence(readings)
     effective = effective_sample_size(readings.measured.reshape(2, 80, -1)).min()
     error = np.sqrt((np.outer(exact["c"], exact["d"]) + exact["influence"] ** 2) / effective)
@@ -99,8 +99,6 @@ def test_it_is_the_damped_exact_influence_within_its_monte_carlo_error(readings,
     assert np.corrcoef(found.ravel(), exact["influence"].ravel())[0, 1] > 0.9
     slope = (found * exact["influence"]).sum() / (exact["influence"] ** 2).sum()
     assert slope == pytest.approx(1, abs=0.2)
-    others = exact["influence"] * 2, exact["influence"] / 20, -exact["influence"]
-    assert all(np.sqrt((((found - other) / error) ** 2).mean()) > 2 for other in others)
 
 
 def test_variance_of_documents_and_completions_is_that_of_the_gaussian(readings, exact):
@@ -127,7 +125,7 @@ def test_tokens_add_up_to_their_document_and_stand_where_their_loss_term_is(read
 
 
 def test_at_the_trained_weights_readings_are_the_models_own(readings, folder, small):
-    log_probs, measured = bif._sums(readings.start, readings.lengths)
+    log_probs, measured = bif.sums(readings.start, readings.lengths)
     values = torch.cat([measured_values(small, Query(**one), "log_prob") for one in QUERIES])
     assert measured == pytest.approx(values.numpy(), abs=1e-12)
     weights = TrackedWeights(small, tracked_layers(small, "mlp"))
@@ -145,7 +143,7 @@ def test_the_normalised_form_is_a_correlation(readings):
 
 def test_the_model_itself_is_not_moved(folder, small, tmp_path):
     before = {name: weight.clone() for name, weight in small.network.named_parameters()}
-    bif.sample(folder, FEW, tmp_path, SilentProgress(), [0], small)
+    sampling.sample(folder, FEW, tmp_path, SilentProgress(), [0], small)
     assert all(torch.equal(weight, before[name]) for name, weight in small.network.named_parameters())
 
 
@@ -159,8 +157,8 @@ def kept(work: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("after", [1, 5, 14])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(folder, small, tmp_path, after, monkeypatch):
-    bif.sample(folder, FEW, tmp_path / "whole", SilentProgress(), [2, 3], small)
-    write, written = bif.write_tensors, []
+    sampling.sample(folder, FEW, tmp_path / "whole", SilentProgress(), [2, 3], small)
+    write, written = sampling.write_tensors, []
 
     def killed(tensors, path):
         if len(written) == after:
@@ -169,17 +167,17 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(folder, small, tmp_pa
         write(tensors, path)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(bif, "write_tensors", killed)
-        bif.sample(folder, FEW, tmp_path / "killed", SilentProgress(), [2, 3], small)
-    bif.sample(folder, FEW, tmp_path / "killed", SilentProgress(), [2, 3], small)
+        patch.setattr(sampling, "write_tensors", killed)
+        sampling.sample(folder, FEW, tmp_path / "killed", SilentProgress(), [2, 3], small)
+    sampling.sample(folder, FEW, tmp_path / "killed", SilentProgress(), [2, 3], small)
     assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
     assert len(kept(tmp_path / "whole")) == 2 * 8 + 1
 
 
 def test_what_is_finished_is_not_done_again(folder, small, tmp_path, monkeypatch):
-    first = bif.sample(folder, FEW, tmp_path, SilentProgress(), [2, 3], small)
-    monkeypatch.setattr(bif, "write_tensors", None)
-    again = bif.sample(folder, FEW, tmp_path, SilentProgress(), [2, 3], small)
+    first = sampling.sample(folder, FEW, tmp_path, SilentProgress(), [2, 3], small)
+    monkeypatch.setattr(sampling, "write_tensors", None)
+    again = sampling.sample(folder, FEW, tmp_path, SilentProgress(), [2, 3], small)
     assert np.array_equal(first.log_probs, again.log_probs)
 
 
@@ -189,29 +187,29 @@ def test_different_inputs_never_share_draws(folder, small, tmp_path_factory):
     fit(other.path, small, corpus, FitSettings(layers="c_proj"))
     query(other.path, write_jsonl(other.path.with_name("queries.jsonl"), QUERIES[:1]), model=small)
     changes = [{"n_beta": 7.0}, {"seed": 1}, {"batch": 5}, {"damping_factor": 2.0}, {"draws": 9}, {"step_size": 0.1}]
-    keys = [bif._key(folder, replace(FEW, **change), [2, 3]) for change in changes]
-    keys += [bif._key(folder, FEW, [2, 3]), bif._key(folder, FEW, [2]), bif._key(other, FEW, [2, 3])]
+    keys = [sampling._key(folder, replace(FEW, **change), [2, 3]) for change in changes]
+    keys += [sampling._key(folder, FEW, [2, 3]), sampling._key(folder, FEW, [2]), sampling._key(other, FEW, [2, 3])]
     assert len(set(keys)) == len(keys)
     checked = CheckBifSettings(**vars(FEW), run="anywhere")
-    assert bif._key(folder, checked, [2]) == bif._key(folder, FEW, [2])
+    assert sampling._key(folder, checked, [2]) == sampling._key(folder, FEW, [2])
 
 
 def test_a_walk_that_runs_off_is_given_up(folder, small, tmp_path):
     wild = replace(FEW, step_size=3.99, batch=1, damping_factor=1e-4)
     with pytest.raises(RunError, match="the walk ran off to .* -- lower --step-size"):
-        bif.sample(folder, wild, tmp_path, SilentProgress(), [0], small)
+        sampling.sample(folder, wild, tmp_path, SilentProgress(), [0], small)
 
 
 def test_the_step_is_chosen_by_the_largest_curvature_and_the_temperature_by_the_rise(folder, small, tmp_path):
     """Less damping leaves more of what EK-FAC misses; the expected rise is 0.05 nats per token."""
     found = [
-        bif.sample(folder, replace(FEW, **change), tmp_path, SilentProgress(), [0], small)
+        sampling.sample(folder, replace(FEW, **change), tmp_path, SilentProgress(), [0], small)
         for change in ({"batch": 20}, {"batch": 20, "damping_factor": 0.3})
     ]
     assert 0 < found[1].step_size < found[0].step_size < 1
     windows = shard_windows(folder, 0, run_cutting(folder))
     terms = sum(len(window) - window.loss_from for window in windows) / len(windows)
-    assert [one.expected_rise / terms for one in found] == pytest.approx([bif.RISE] * 2)
+    assert [one.expected_rise / terms for one in found] == pytest.approx([sampling.RISE] * 2)
 
 
 @pytest.mark.parametrize(

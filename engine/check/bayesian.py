@@ -17,6 +17,7 @@ from engine.errors import RunError
 from engine.langevin import effective_sample_size, split_r_hat
 from engine.progress import Progress
 from engine.run import Run
+from engine.sampling import sample
 from engine.settings import CheckBifSettings
 
 FORMS = ("covariance", "normalised")
@@ -42,7 +43,7 @@ def check_bif(settings: CheckBifSettings, progress: Progress, work: Path) -> Tab
     """
     run = Run(settings.run)
     documents = _draw(run, settings)
-    readings = bif.sample(run.folder, settings, work, progress, documents)
+    readings = sample(run.folder, settings, work, progress, documents)
     exact = influence_matrix(run, run.queries["query"].tolist())[:, documents].astype(np.float64)
     diagnostics = {"r_hat": split_r_hat(readings.completions), "ess": effective_sample_size(readings.completions)}
     found = {form: _scores(readings, form, exact) for form in FORMS}

@@ -10,6 +10,7 @@ from engine.factors import fit
 from engine.model import LanguageModel, load_model
 from engine.queries import query
 from engine.run import Run
+from engine.sampling import sample
 from engine.scores import score
 from engine.settings import (
     ESTIMATORS,
@@ -68,7 +69,7 @@ def predictions(bench: Bench, settings: LdsSettings) -> Iterator[tuple[str, np.n
 def _sampled(bench: Bench, run: Run, model: LanguageModel) -> np.ndarray:
     """Influence of each document on each completion by sampling, ``[q, d]``; 0 where there is nothing to predict."""
     documents = run.documents[run.documents["windows"] > 0]["document"].tolist()
-    readings = bif.sample(run.folder, SAMPLING, bench.folder / "bif", bench.progress, documents, model)
+    readings = sample(run.folder, SAMPLING, bench.folder / "bif", bench.progress, documents, model)
     found = np.zeros((len(bench.queries), len(bench.documents)))
     measured = readings.completions.reshape(-1, len(bench.queries))
     found[:, documents] = readings.n_beta * bif.covariance(measured, readings.log_probs)
