@@ -17,11 +17,20 @@ from engine.checks import CHECKS, result_file, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
-from engine.settings import ESTIMATORS, UNITS, FindingsSettings, FitSettings, QuerySettings, ScoreSettings
+from engine.settings import (
+    ESTIMATORS,
+    PRECONDITIONERS,
+    UNITS,
+    FindingsSettings,
+    FitSettings,
+    QuerySettings,
+    ScoreSettings,
+)
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
 CHOICES = {
     "estimator": list(ESTIMATORS), "measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"],
+    "preconditioner": list(PRECONDITIONERS),
 }  # fmt: skip
 
 

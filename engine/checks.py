@@ -9,7 +9,14 @@ from typing import Any
 from engine.check.result import Result, Tables, kept
 from engine.export import without_nan
 from engine.progress import Progress
-from engine.settings import ExactSettings, LdsSettings, LeaveOutSettings, RemovalSettings, StabilitySettings
+from engine.settings import (
+    CheckBifSettings,
+    ExactSettings,
+    LdsSettings,
+    LeaveOutSettings,
+    RemovalSettings,
+    StabilitySettings,
+)
 from engine.store import RunFolder
 
 HOME = Path("runs") / "checks"
@@ -58,6 +65,12 @@ CHECKS = {
         "How much less likely does a completion become when what influenced it most was never learned?",
         RemovalSettings,
         "engine.check.removal:check_removal",
+    ),
+    "bif": Check(
+        "Against sampling",
+        "Does influence by sampling weights, the Bayesian influence function, agree with the run's?",
+        CheckBifSettings,
+        "engine.check.bayesian:check_bif",
     ),
     "leave-out": Check(
         "Training on without",

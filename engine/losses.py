@@ -15,6 +15,11 @@ def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     return -losses.view(targets.shape)  # one fused pass over the logits each way, not four
 
 
+def divergences(before: Tensor, after: Tensor) -> Tensor:
+    """Kullback-Leibler divergence ``KL(before || after)`` of each token, nats, from log-probabilities ``[..., v]``."""
+    return (before.exp() * (before - after)).sum(-1)
+
+
 def token_measurements(logits: Tensor, targets: Tensor, measurement: str) -> Tensor:
     """The measurement of each token, ``[b, t]``; a completion's is the sum over its tokens.
 

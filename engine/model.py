@@ -51,6 +51,23 @@ class TrackedLayer:
     def parameters(self) -> int:
         return self.outputs * self.inputs
 
+    @property
+    def matrix(self) -> Tensor:
+        """Its weights with the bias as last column, ``[o, i]``."""
+        weight, bias = self.module.weight, self.module.bias
+        assert isinstance(weight, Tensor)
+        matrix = weight.T if isinstance(self.module, Conv1D) else weight
+        return torch.cat([matrix, bias[:, None]], 1) if isinstance(bias, Tensor) else matrix
+
+    def assign(self, matrix: Tensor) -> None:
+        """Overwrite the weights, and the bias where there is one, by those of ``matrix``, ``[o, i]``."""
+        weight, bias = self.module.weight, self.module.bias
+        assert isinstance(weight, Tensor)
+        own = matrix[:, :-1] if isinstance(bias, Tensor) else matrix
+        weight.copy_(own.T if isinstance(self.module, Conv1D) else own)
+        if isinstance(bias, Tensor):
+            bias.copy_(matrix[:, -1])
+
 
 @dataclass(frozen=True)
 class LanguageModel:

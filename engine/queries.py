@@ -153,21 +153,21 @@ def measure(model: LanguageModel, layers: Sequence[TrackedLayer], query: Query, 
 
 
 @torch.no_grad()
-def measured_value(model: LanguageModel, query: Query, measurement: str) -> float:
-    """The measurement of a query, without its gradient.
+def measured_values(model: LanguageModel, query: Query, measurement: str) -> Tensor:
+    """The measurement of each completion token in the order of the token table, ``[c]``, without its gradient.
 
     Raises:
         CorpusError: If the query cannot be measured.
     """
-    total = 0.0
+    values = []
     for side, sign in SIDES if measurement == "contrast" else SIDES[:1]:
         sequence = tokenize_query(model, query, query.contrast if side == "contrast" else query.completion)
         ids, targets = (
             torch.from_numpy(part).to(model.device)[None] for part in (sequence.input_ids, sequence.targets)
         )
         logits, _ = run_network(model, ids)
-        total += sign * token_measurements(logits, targets, measurement)[0, sequence.first :].double().sum().item()
-    return total
+        values.append(sign * token_measurements(logits, targets, measurement)[0, sequence.first :].double())
+    return torch.cat(values)
 
 
 def _side(

@@ -19,6 +19,10 @@ SPEED_ONLY = {"batch_tokens", "memory_gb"}
 """Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 
 
+PRECONDITIONERS = {"ekfac": "EK-FAC", "none": "none"}
+"""What sets the pace of the Bayesian influence function's sampler in each direction."""
+
+
 def _at_least(settings: Any, **least: float) -> None:
     for name, bound in least.items():
         value = getattr(settings, name)
@@ -29,6 +33,16 @@ def _at_least(settings: Any, **least: float) -> None:
 def _known_estimator(estimator: str) -> None:
     if estimator not in ESTIMATORS:
         raise WhenceError(f"estimator {estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+
+
+def _check_damping(damping_factor: float) -> None:
+    if damping_factor == math.inf:
+        raise WhenceError("damping_factor is inf -- every influence would be zero -- the usual one is 0.1.")
+    if not damping_factor > 0:
+        raise WhenceError(
+            f"damping_factor is {damping_factor} -- directions the corpus never used would be "
+            "divided by zero -- use a positive number; the usual one is 0.1."
+        )
 
 
 @dataclass(frozen=True)
@@ -92,13 +106,7 @@ class QuerySettings:
         _at_least(self, cg_iterations=1, cg_documents=1)
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
-        if self.damping_factor == math.inf:
-            raise WhenceError("damping_factor is inf -- every influence would be zero -- the usual one is 0.1.")
-        if not self.damping_factor > 0:
-            raise WhenceError(
-                f"damping_factor is {self.damping_factor} -- directions the corpus never used would be "
-                "divided by zero -- use a positive number; the usual one is 0.1."
-            )
+        _check_damping(self.damping_factor)
 
 
 @dataclass(frozen=True)
@@ -319,3 +327,70 @@ class FindingsSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, draws=1, seed=0)
+
+
+@dataclass(frozen=True)
+class BifSettings:
+    """Settings of the Bayesian influence function's sampler.
+
+    Attributes:
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue; the localisation is ``n_beta`` times
+            it. Far more than the 0.1 that a solve takes: with less, more directions are free than the tokens of a batch
+            hold, and covariances of documents drown in what these do.
+        n_beta: Inverse temperature times the number of windows; None for the value at which sampled weights raise the
+            loss by 0.05 nats per token, so that the answer is a local one.
+        step_size: Where the curvature is what the preconditioner says, 1 halves a deviation and from 4 on the walk runs
+            off. None for 1 over the largest curvature of a batch, relative to that.
+        preconditioner: Pace in each direction: ``ekfac``, by its curvature; ``none``, the stiffest one's for all.
+        chains: Chains, each from the trained weights.
+        burn_in: Steps before the first draw of a chain.
+        draws: Draws of a chain.
+        every: Steps from one draw to the next.
+        batch: Windows of a step's gradient.
+        seed: Of noise and batches.
+        batch_tokens: Tokens per forward pass, padding included. Changes speed and memory only.
+    """
+
+    damping_factor: float = 100.0
+    n_beta: float | None = None
+    step_size: float | None = None
+    preconditioner: str = "ekfac"
+    chains: int = 4
+    burn_in: int = 12
+    draws: int = 25
+    every: int = 3
+    batch: int = 32
+    seed: int = 0
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        _at_least(self, chains=1, burn_in=0, draws=8, every=1, batch=1, seed=0, batch_tokens=1)
+        if self.n_beta is not None and not 0 < self.n_beta < math.inf:
+            raise WhenceError(
+                f"n_beta is {self.n_beta} -- it is how firmly the corpus holds the weights -- use a positive number."
+            )
+        _check_damping(self.damping_factor)
+        if self.step_size is not None and not 0 < self.step_size < 4:
+            raise WhenceError(
+                f"step_size is {self.step_size} -- at 0 the walk stands still, from 4 on it runs off -- choose between."
+            )
+        if self.preconditioner not in PRECONDITIONERS:
+            known = ", ".join(PRECONDITIONERS)
+            raise WhenceError(f"preconditioner {self.preconditioner!r} is unknown -- choose one of {known}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckBifSettings(BifSettings):
+    """Settings of ``check bif``.
+
+    Attributes:
+        run: Folder of a finished run.
+        documents: Documents that are read at each draw, taken at random; ``all`` for all.
+    """
+
+    run: str
+    documents: int | None = 600
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(self, documents=3)

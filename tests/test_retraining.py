@@ -19,9 +19,9 @@ from engine.factors import run_cutting
 from engine.live import load_run
 from engine.model import load_model
 from engine.progress import SilentProgress
-from engine.queries import measure, measured_value
+from engine.queries import measure, measured_values
 from engine.run import Run
-from engine.settings import ESTIMATORS, LdsSettings, LeaveOutSettings, RemovalSettings, RetrainingSettings
+from engine.settings import ESTIMATORS, BifSettings, LdsSettings, LeaveOutSettings, RemovalSettings, RetrainingSettings
 from engine.windows import positions
 
 ROUNDING = 1e-4
@@ -51,11 +51,13 @@ def dates(home: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in home.glob("retraining/*/readings/*.json")}
 
 
-def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing(given, home):
+def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing(given, home, monkeypatch):
+    few = BifSettings(chains=2, burn_in=1, draws=8, every=1)
+    monkeypatch.setattr("engine.check.predicting.SAMPLING", few)
     settings = LdsSettings(**given, masks=3, estimators=list(ESTIMATORS))
     found = check_lds(settings, SilentProgress(), home / "lds")
     names = [row["estimator"] for row in found["estimators"]]
-    assert set(ESTIMATORS.values()) | {"gradient dot", "BM25", "random order"} <= set(names)
+    assert set(ESTIMATORS.values()) | {"BIF", "gradient dot", "BM25", "random order"} <= set(names)
     assert len(found["queries"]) == 2 * len(names)
     for row in found["estimators"]:
         of_queries = [one["lds"] for one in found["queries"] if one["estimator"] == row["estimator"]]
@@ -150,7 +152,8 @@ def test_the_value_that_is_measured_is_the_one_the_gradient_is_of(toy_run):
         for measurement in ("log_prob", "margin", "logit", "contrast"):
             whole = measure(model.model, model.layers, query, measurement)
             expected = sum(token["value"] for token in whole.tokens)
-            assert measured_value(model.model, query, measurement) == pytest.approx(expected, rel=ROUNDING)
+            found = measured_values(model.model, query, measurement).sum().item()
+            assert found == pytest.approx(expected, rel=ROUNDING)
 
 
 def test_leaving_out_is_predicted_and_measured_for_every_completion(toy_run, tmp_path, capsys):

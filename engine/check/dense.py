@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.batching import Batch
 from engine.errors import WhenceError
-from engine.losses import token_log_probs
+from engine.losses import divergences, token_log_probs
 from engine.model import LanguageModel, TrackedLayer
 
 MOST_PARAMETERS = 6_000
@@ -45,7 +45,7 @@ class TrackedWeights:
             )
         self.model, self.layers = model, list(layers)
         self.sizes = [layer.parameters for layer in layers]
-        self.start = torch.cat([_matrix(layer).flatten() for layer in layers])
+        self.start = torch.cat([layer.matrix.flatten() for layer in layers])
 
     def of_layers(self, vector: Tensor) -> dict[str, Tensor]:
         """A vector's matrix of each layer, ``[o, i]``."""
@@ -70,13 +70,6 @@ class TrackedWeights:
         """Gradient of each entry of ``total(weights)``, ``[entries, p]``."""
         values, back = vjp(total, self.start)  # type: ignore[misc]
         return torch.stack([back(row)[0] for row in torch.eye(len(values), dtype=torch.float64)])
-
-
-def _matrix(layer: TrackedLayer) -> Tensor:
-    weight, bias = layer.module.weight, layer.module.bias
-    assert isinstance(weight, Tensor)
-    matrix = weight.T if isinstance(layer.module, Conv1D) else weight
-    return torch.cat([matrix, bias[:, None]], 1) if isinstance(bias, Tensor) else matrix
 
 
 def gauss_newton(weights: TrackedWeights, batch: Batch, advance: Callable[[int], None]) -> Tensor:
@@ -138,7 +131,7 @@ def proximal_response(weights: TrackedWeights, batch: Batch, document: Batch, da
         optimizer.zero_grad()
         vector = weights.start + change
         after = torch.log_softmax(weights.logits(vector, batch.input_ids), -1)
-        apart = (before.exp() * (before - after)).sum(-1) * batch.loss_mask
+        apart = divergences(before, after) * batch.loss_mask
         kept = apart.sum() / len(batch.windows) + (damping * change.square()).sum() / 2
         total = scale * kept - weights.log_likelihoods(vector, document).sum()
         total.backward()

@@ -22,7 +22,7 @@ from engine.factors import run_cutting
 from engine.live import load_run
 from engine.model import LanguageModel, prepare
 from engine.progress import Progress
-from engine.queries import measured_value
+from engine.queries import measured_values
 from engine.run import Run
 from engine.settings import LeaveOutSettings
 from engine.store import write_json
@@ -135,7 +135,7 @@ class _Trainings:
         self.progress.finish()
         model = prepare(self.model.name, network, self.model.tokenizer, self.model.context)
         measurement = self.run.measurement
-        return [measured_value(model, query, measurement) for query in self.queries]
+        return [measured_values(model, query, measurement).sum().item() for query in self.queries]
 
     def _pieces(self, documents: Collection[int]) -> Iterator[Piece]:
         cutting = run_cutting(self.run.folder)

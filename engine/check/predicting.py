@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from engine import bif
 from engine.check.retraining import Bench
 from engine.factors import fit
 from engine.model import LanguageModel, load_model
 from engine.queries import query
 from engine.run import Run
+from engine.sampling import sample
 from engine.scores import score
 from engine.settings import (
     ESTIMATORS,
     REFINED,
+    BifSettings,
     FitSettings,
     LdsSettings,
     QuerySettings,
@@ -27,6 +30,9 @@ BASELINES = {
     "hidden_similarity": "hidden states",
 }
 """Columns of a run that stand beside influence, and their names."""
+BIF = "BIF"
+SAMPLING = BifSettings()
+"""Of the Bayesian influence function."""
 
 
 def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, model: LanguageModel) -> Run:
@@ -44,7 +50,8 @@ def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, mo
 def predictions(bench: Bench, settings: LdsSettings) -> Iterator[tuple[str, np.ndarray]]:
     """Name of each estimator and baseline, and what it says of every document for every completion, ``[q, d]``.
 
-    Baselines that need the model are those of the first estimator's run. Random numbers come last.
+    Baselines that need the model, and the damping and pace of sampling, are those of the first estimator's run. Random
+    numbers come last.
     """
     model = load_model(str(bench.whole))
     for place, estimator in enumerate(settings.estimators or [name for name in ESTIMATORS if name != REFINED]):
@@ -52,7 +59,18 @@ def predictions(bench: Bench, settings: LdsSettings) -> Iterator[tuple[str, np.n
         tables = [run.influence(number) for number in range(len(bench.queries))]
         yield ESTIMATORS[estimator], np.stack([table["influence"] for table in tables])
         if place == 0:
+            yield BIF, _sampled(bench, run, model)
             for column, said in BASELINES.items():
                 yield said, np.nan_to_num(np.stack([table[column] for table in tables]).astype(float))
     shape = (len(bench.queries), len(bench.documents))
     yield "random order", np.random.default_rng(settings.seed).standard_normal(shape)
+
+
+def _sampled(bench: Bench, run: Run, model: LanguageModel) -> np.ndarray:
+    """Influence of each document on each completion by sampling, ``[q, d]``; 0 where there is nothing to predict."""
+    documents = run.documents[run.documents["windows"] > 0]["document"].tolist()
+    readings = sample(run.folder, SAMPLING, bench.folder / "bif", bench.progress, documents, model)
+    found = np.zeros((len(bench.queries), len(bench.documents)))
+    measured = readings.completions.reshape(-1, len(bench.queries))
+    found[:, documents] = readings.n_beta * bif.covariance(measured, readings.log_probs)
+    return found

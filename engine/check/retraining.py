@@ -31,7 +31,7 @@ from engine.lexical import okapi
 from engine.model import load_model, prepare
 from engine.pipeline import read_config
 from engine.progress import Progress
-from engine.queries import measured_value
+from engine.queries import measured_values
 from engine.settings import RetrainingSettings
 from engine.store import write_json
 from engine.training import Piece, Schedule, crop, fine_tune, muon, train, window_piece
@@ -258,7 +258,7 @@ def _retrain(reading: Reading) -> list[float]:
     read = pieces(_MINE["tokenizer"], _MINE["documents"], context, reading)
     fine_tune(network, read, FINE_TUNING, reading.seed)
     model = prepare("retrained", network, _MINE["tokenizer"], context)
-    return [measured_value(model, query, "log_prob") for query in _MINE["queries"]]
+    return [measured_values(model, query, "log_prob").sum().item() for query in _MINE["queries"]]
 
 
 def _unordered(pool: ProcessPoolExecutor, todo: Mapping[str, Reading]) -> Iterator[tuple[str, list[float]]]:

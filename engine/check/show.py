@@ -159,5 +159,37 @@ def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-SHOWN = {"exact": _exact, "lds": _lds, "removal": _removal, "leave-out": _leave_out, "stability": _stability}
+def _bif(result: Result) -> list[Any]:
+    (about,) = result.tables["chains"]
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Sampled", no_wrap=True)
+    names = ("correlation", "rank_correlation", "ceiling", "slope")
+    for heading in ("Correlation", "Of ranks", "Ceiling\nof ranks", "Sampled per\ncomputed influence"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in result.tables["agreement"]:
+        made.add_row(row["form"], *(_interval(row, name) for name in names))
+    settings = result.settings
+    reading = Text(
+        f"Influence of {about['documents']} documents on {len(result.tables['completions'])} completions by sampling, "
+        f"against {about['estimator']}: means over completions, below them 95% intervals over completions. Ceiling: "
+        f"what perfect agreement would come to with so few draws. {about['chains']} chains of {settings['burn_in']} "
+        f"steps and {about['draws']} draws, one every {settings['every']} steps of {about['step_size']:.2g}; n beta "
+        f"{about['n_beta']:,.0f}, damping {settings['damping_factor']:g} times the mean eigenvalue. Of the "
+        f"completions: R-hat at most {about['largest_r_hat']:.2f} (1 when chains have mixed), effective draws "
+        f"{about['median_ess']:.0f} (median), at least {about['smallest_ess']:.0f}. Sampled weights raise a document's "
+        f"loss by {about['rise']:.3g} nats, {about['expected_rise']:.3g} expected. "
+        f"Took {format_seconds(result.seconds)}.",
+        style="dim",
+    )
+    return [made, reading]
+
+
+SHOWN = {
+    "exact": _exact,
+    "lds": _lds,
+    "removal": _removal,
+    "bif": _bif,
+    "leave-out": _leave_out,
+    "stability": _stability,
+}
 """What is printed of each check."""

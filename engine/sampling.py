@@ -1,0 +1,197 @@
+"""Walk the chains of the Bayesian influence function and read documents and completions at each draw.
+
+Readings are kept draw by draw, so that a stopped call goes on with the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from engine.batching import batches
+from engine.bif import Readings, starts
+from engine.capture import run_network
+from engine.corpus import Query, Window
+from engine.errors import RunError
+from engine.estimate import format_bytes
+from engine.factors import load_fitted, read_factors, run_cutting
+from engine.langevin import ITERATIONS, Posterior, Sampler, Schedule, largest_curvature, walk
+from engine.losses import token_log_probs
+from engine.model import LanguageModel
+from engine.posterior import MovedModel, draw_windows
+from engine.progress import Progress
+from engine.queries import measured_values
+from engine.settings import BifSettings
+from engine.store import RunFolder
+from engine.tensors import read_tensors, write_tensors
+from engine.windows import positions, shard_numbers, shard_windows
+
+RISE = 0.05
+"""Where ``n_beta`` is not given: it is set so that sampled weights raise the loss by so many nats per token."""
+RUNAWAY = 10.0
+"""A walk whose variance is so many times that of the Gaussian limit is given up."""
+
+
+def sample(
+    folder: RunFolder,
+    settings: BifSettings,
+    work: Path,
+    progress: Progress,
+    documents: Sequence[int],
+    model: LanguageModel | None = None,
+) -> Readings:
+    """Walk the chains and read documents and completions at each draw; goes on where a stopped call was.
+
+    Args:
+        folder: A run whose fit and query steps are finished; its factors set damping and pace.
+        settings: Settings.
+        work: Where readings are kept, in a folder named by everything they depend on.
+        progress: Where progress is reported.
+        documents: Numbers of the documents to read, each with something to predict; the posterior is that of the whole
+            corpus.
+        model: The run's model if it is already loaded; None to load it.
+
+    Raises:
+        WhenceError: If the run is not finished or its model is another one.
+    """
+    return _Sampling(folder, settings, work, progress, sorted(documents), model).run()
+
+
+class _Sampling:
+    """The chains of one call."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: BifSettings,
+        work: Path,
+        progress: Progress,
+        documents: list[int],
+        model: LanguageModel | None,
+    ) -> None:
+        self.settings, self.progress, self.documents = settings, progress, documents
+        self.measurement = folder.step("query")["settings"]["measurement"]
+        self.queries = _queries(folder)
+        self.tokens = pq.read_table(folder.query_tokens).to_pandas().groupby("query").size().tolist()
+        self.work = work / _key(folder, settings, documents)
+        still, layers = load_fitted(folder, model)
+        self.moved = MovedModel(still, layers, read_factors(folder, str(still.device)), settings.damping_factor)
+        cutting = run_cutting(folder)
+        self.windows = [one for shard in shard_numbers(folder) for one in shard_windows(folder, shard, cutting)]
+        lengths = pq.read_table(folder.documents, columns=["tokens"])["tokens"].to_pylist()
+        self.lengths = [positions(cutting, lengths[number]) for number in documents]
+        chosen = set(documents)
+        self.read = [window for window in self.windows if window.document in chosen]
+        self.first = dict(zip(documents, starts(self.lengths).tolist(), strict=True))
+        self.terms = sum(len(window) - window.loss_from for window in self.windows) / len(self.windows)
+        lam = self.moved.curvature.double()
+        self.free = float((lam / (lam + self.moved.damping.double())).sum())
+        self.n_beta = settings.n_beta or self.free / (2 * RISE * self.terms)
+
+    def run(self) -> Readings:
+        files = [self._chain_files(chain) for chain in range(self.settings.chains)]
+        posterior = Posterior(self._gradient, self.n_beta, self.n_beta * self.moved.damping)
+        pace, origin = self._preconditioner(), torch.zeros_like(self.moved.curvature)
+        start = self.work / "start.safetensors"
+        if not start.is_file():
+            chosen = torch.tensor(self._step_size(posterior, pace), dtype=torch.float64)
+            write_tensors(self._reading(origin) | {"step_size": chosen}, start)
+        step_size = float(read_tensors(start)["step_size"])
+        self._walks(Sampler(posterior, pace, step_size, self.settings.seed), files, origin)
+        expected = self.free / (2 * self.n_beta)
+        return Readings(files, start, self.documents, self.lengths, self.tokens, self.n_beta, step_size, expected)
+
+    def _step_size(self, posterior: Posterior, pace: Tensor) -> float:
+        if self.settings.step_size is not None:
+            return self.settings.step_size
+        self.progress.start("Largest curvature", ITERATIONS, "steps")
+        found = largest_curvature(posterior, pace, self.settings.seed, advance=self.progress.advance)
+        self.progress.finish()
+        return 1 / found
+
+    def _walks(self, sampler: Sampler, files: list[list[Path]], origin: Tensor) -> None:
+        """All chains that are not finished."""
+        schedule = Schedule(self.settings.burn_in, self.settings.draws, self.settings.every)
+        todo = [chain for chain, of in enumerate(files) if not all(file.is_file() for file in of)]
+        if not todo:
+            return
+        steps, size = schedule.after(schedule.draws), 4 * sum(self.lengths) * schedule.draws
+        self.progress.note(
+            f"{len(todo)} chains of {steps} steps on {self.settings.batch} windows and {schedule.draws} readings of "
+            f"{sum(self.lengths):,} tokens; {format_bytes(len(todo) * size)} on disk."
+        )
+        self.progress.start("Sampling weights", len(todo) * steps, "steps")
+        for chain in todo:
+            self._walk(sampler, schedule, chain, files[chain], origin)
+        self.progress.finish()
+
+    def _chain_files(self, chain: int) -> list[Path]:
+        return [self.work / f"chain-{chain}" / f"{draw:05}.safetensors" for draw in range(self.settings.draws)]
+
+    def _walk(self, sampler: Sampler, schedule: Schedule, chain: int, files: list[Path], x: Tensor) -> None:
+        """The rest of a chain; its place is kept after each reading."""
+        kept, begin, done = files[0].with_name("place.safetensors"), x, 0
+        if kept.is_file():
+            place = read_tensors(kept, device=str(x.device))
+            begin, done = place["x"], int(place["done"])
+        self.progress.advance(schedule.after(done))
+        for number, place_now in walk(sampler, schedule, chain, begin, done, self.progress.advance):
+            self._check(place_now)
+            write_tensors(self._reading(place_now), files[number])
+            write_tensors({"x": place_now, "done": torch.tensor(number + 1)}, kept)
+        kept.unlink()
+
+    def _gradient(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+        return self.moved.gradient(x, draw_windows(self.windows, self.settings.batch, draw), self.settings.batch_tokens)
+
+    @property
+    def _precision(self) -> Tensor:
+        return self.n_beta * (self.moved.curvature + self.moved.damping)
+
+    def _preconditioner(self) -> Tensor:
+        precision = self._precision
+        return 1 / (precision if self.settings.preconditioner == "ekfac" else precision.max().expand_as(precision))
+
+    def _check(self, x: Tensor) -> None:
+        spread = float((x.square() * self._precision).mean())
+        if not spread < RUNAWAY:
+            raise RunError(
+                f"the walk ran off to {spread:.3g} times the variance that its curvature allows -- covariances would "
+                "mean nothing -- lower --step-size, or raise --batch or --damping-factor."
+            )
+
+    @torch.no_grad()
+    def _reading(self, x: Tensor) -> dict[str, Tensor]:
+        """All documents' and completions' tokens at a displacement."""
+        self.moved.move(x)
+        model, found = self.moved.model, torch.zeros(sum(self.lengths))
+        for batch in batches(self.read, self.settings.batch_tokens, model.device):
+            log_probs = token_log_probs(run_network(model, batch.input_ids)[0], batch.targets).cpu()
+            for row, window in enumerate(batch.windows):
+                self._put(found, window, log_probs[row])
+        measured = [measured_values(model, query, self.measurement).cpu() for query in self.queries]
+        return {"documents": found, "completions": torch.cat(measured)}
+
+    def _put(self, found: Tensor, window: Window, log_probs: Tensor) -> None:
+        """At the position of each token that a window predicts."""
+        first = self.first[window.document] + window.first + 1
+        found[first + window.loss_from : first + len(window)] = log_probs[window.loss_from : len(window)]
+
+
+def _key(folder: RunFolder, settings: BifSettings, documents: list[int]) -> str:
+    """Names readings by everything they depend on."""
+    steps = [folder.step(step) for step in ("fit", "query")]
+    told = [[step["settings"], step["inputs"]] for step in steps]
+    asked = {name: value for name, value in asdict(settings).items() if name in BifSettings.__dataclass_fields__}
+    return hashlib.sha256(json.dumps([told, asked, documents], sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _queries(folder: RunFolder) -> list[Query]:
+    names = list(Query.__dataclass_fields__)
+    return [Query(**row) for row in pq.read_table(folder.queries, columns=names).to_pylist()]
