@@ -51,6 +51,11 @@ class Directions:
         first = sum(self.tokens[:query])
         return slice(first, first + self.tokens[query])
 
+    def query_row(self, query: int) -> slice:
+        """Row of the plain gradient of the query at this place."""
+        first = sum(self.tokens) + query
+        return slice(first, first + 1)
+
     def of(self, layer: str, rows: slice) -> Tensor:
         """Some rows of a layer in full, ``[q, o, i]``."""
         if layer in self.full:

@@ -1,5 +1,6 @@
 """Questions answered while the user waits: what needs the model of a finished run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,3 +92,22 @@ def token_influence(
     result = reader.token_influence(query, document, kind)
     assert result is not None
     return result
+
+
+def influence_by_layer(
+    loaded: LoadedRun, scorer: Scorer, query: int, documents: Sequence[int], plain: bool = False
+) -> dict[str, float]:
+    """Influence of some documents on a completion by layer, summed over them; nothing is kept.
+
+    Args:
+        loaded: The loaded run.
+        scorer: Of the query, by :func:`query_scorer`.
+        query: Number of the query.
+        documents: Numbers of the documents.
+        plain: Split the gradient dot instead.
+    """
+    cutting = run_cutting(loaded.run.folder)
+    windows = [window for number in documents for window in document_windows(loaded.run.folder, number, cutting)]
+    wanted = {number: [query] for number in documents}
+    found = scorer.layers_of_documents(wanted, windows, SilentProgress(), plain)
+    return {layer.name: sum(of[layer.name] for of in found.values()) for layer in loaded.layers}

@@ -63,26 +63,56 @@ class Scorer:
             progress: Advanced by the tokens of each batch.
         """
         scores = self._empty(wanted, positions)
+        for query, picked, of_layers in self._split(wanted, windows, progress):
+            found = sum(of_layers.values())
+            assert isinstance(found, torch.Tensor)
+            values = found.double().cpu().numpy()
+            for place, window in enumerate(picked):
+                target = scores[query, window.document]
+                target[:, window.first : window.first + len(window)] += values[:, place, : len(window)]
+        for (query, document), values in scores.items():
+            yield query, document, values
+
+    def layers_of_documents(
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress, plain: bool = False
+    ) -> dict[tuple[int, int], dict[str, float]]:
+        """Influence of (query, document) pairs by layer; over the layers it adds up to the document's influence.
+
+        Args:
+            wanted: Queries wanted of each document.
+            windows: Windows of those documents, in order.
+            progress: Advanced by the tokens of each batch.
+            plain: Along the query's plain gradient instead, which gives the gradient dot by layer.
+        """
+        pairs = [(query, document) for document, queries in wanted.items() for query in queries]
+        scores = {pair: dict.fromkeys((layer.name for layer in self.layers), 0.0) for pair in pairs}
+        for query, picked, of_layers in self._split(wanted, windows, progress, plain):
+            for layer, found in of_layers.items():
+                for window, value in zip(picked, found.double().sum((0, 2)).tolist(), strict=True):
+                    scores[query, window.document][layer] += value
+        return scores
+
+    def _split(
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress, plain: bool = False
+    ) -> Iterator[tuple[int, list[Window], dict[str, torch.Tensor]]]:
+        """Of each batch and query the windows wanted of it, w of them, and by layer ``[rows, w, t]``."""
         for batch in batches(windows, self.batch_tokens, self.model.device):
             with capture(self.layers) as tape:
                 logits, _ = run_network(self.model, batch.input_ids)
                 grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
             for query in sorted({query for window in batch.windows for query in wanted[window.document]}):
                 picked = [row for row, window in enumerate(batch.windows) if query in wanted[window.document]]
-                rows = self.directions.token_rows(self.place[query])
-                found = sum(
-                    self.directions.position_scores(name, rows, token_grad[picked], activation[picked])
-                    for name, (activation, token_grad) in grads.items()
+                place = self.place[query]
+                rows = self.directions.query_row(place) if plain else self.directions.token_rows(place)
+                yield (
+                    query,
+                    [batch.windows[row] for row in picked],
+                    {
+                        name: self.directions.position_scores(name, rows, token_grad[picked], activation[picked])
+                        for name, (activation, token_grad) in grads.items()
+                    },
                 )
-                assert isinstance(found, torch.Tensor)
-                values = found.double().cpu().numpy()
-                for place, row in enumerate(picked):
-                    window = batch.windows[row]
-                    target = scores[query, window.document]
-                    target[:, window.first : window.first + len(window)] += values[:, place, : len(window)]
             progress.advance(batch.tokens)
-        for (query, document), values in scores.items():
-            yield query, document, values
 
     def prediction(
         self,

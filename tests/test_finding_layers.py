@@ -1,0 +1,62 @@
+"""Finding 9 splits the influence of the strongest documents among thirds of the network."""
+
+import math
+
+import pytest
+from scored_run import many_documents, many_queries, write_scored_run
+
+from engine import Run
+from engine.findings.measures.layers import THIRDS, measure, rows_to_estimates, shares_of, thirds_of
+from engine.findings.rules import RULES
+from engine.findings.study import Study
+
+FIVE = [f"model.layers.{number}.mlp.{kind}" for number in range(5) for kind in ("up_proj", "down_proj")]
+EQUAL = dict.fromkeys(THIRDS, 1 / 3)
+
+
+def test_a_block_lies_in_the_third_that_its_middle_lies_in():
+    assert [thirds_of(FIVE, 5)[name] for name in FIVE[::2]] == ["lower", "lower", "middle", "upper", "upper"]
+    assert set(thirds_of(FIVE[:4], 12).values()) == {"lower"}, "blocks that are not tracked count too"
+    assert thirds_of(["lm_head", "transformer.h.1.mlp.c_fc"], 3) == {"transformer.h.1.mlp.c_fc": "middle"}
+
+
+def test_shares_add_up_to_one_with_their_signs():
+    thirds = thirds_of(FIVE, 5)
+    shares = shares_of(dict(zip(FIVE, (1, 1, 1, 1, 2, 2, -1, -1, 3, 3), strict=True)), thirds)
+    assert shares == pytest.approx({"lower": 4 / 12, "middle": 4 / 12, "upper": 4 / 12})
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(math.isnan(share) for share in shares_of(dict.fromkeys(FIVE, -1.0), thirds).values())
+
+
+def rows(upper_of_facts: float, middle_of_sums: float) -> list[dict]:
+    """Shares of ten completions of either kind, with a little spread."""
+    found = []
+    for number in range(10):
+        for family, third, share in (("factual", "upper", upper_of_facts), ("code", "middle", middle_of_sums)):
+            rest = (1 - share) / 2
+            shares = dict.fromkeys(THIRDS, rest) | {third: share + 0.01 * (number % 3)}
+            found += [{"family": family, "third": one, "share": value} for one, value in shares.items()]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("upper", "middle", "verdict"),
+    [(0.5, 0.5, "holds"), (0.5, 0.3, "does not hold"), (0.3, 0.5, "does not hold"), (1 / 3, 1 / 3, "does not hold")],
+)
+def test_the_verdict_is_of_shares_beyond_those_of_the_layers(upper, middle, verdict, tmp_path):
+    study = Study(write_scored_run(tmp_path / "run", many_documents(3), many_queries(["Fact"]), {}), draws=200)
+    found = rows_to_estimates(study, rows(upper, middle), EQUAL)
+    assert RULES["layers"].verdict(found) == verdict
+    assert found["factual"].units == found["procedural"].units == 10
+
+
+def test_a_network_of_two_blocks_has_no_thirds(toy_run):
+    found = measure(Study(Run(toy_run)))
+    assert found.estimates == {}
+    assert "lie in 2 of the network's three thirds" in found.open[0]
+
+
+def test_a_model_that_is_gone_leaves_the_finding_open(tmp_path):
+    found = measure(Study(write_scored_run(tmp_path / "run", many_documents(3), many_queries(["Fact"]), {})))
+    assert found.estimates == {}
+    assert "cannot be loaded" in found.open[0]
