@@ -83,13 +83,14 @@ def exact(folder, small) -> dict[str, np.ndarray]:
         "damping only": c / damping @ d.T,
         "c": (c @ solve * c).sum(1),
         "d": (d @ solve * d).sum(1),
+        "d without curvature": (d / damping * d).sum(1),
     }
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
 def test_it_is_the_damped_exact_influence_within_its_monte_carlo_error(readings, exact):
-    """Standard error of a covariance: ``sqrt((v_c v_d + cov^2) / N)``. The slope would be 1/20 with a document's mean for
-    its sum, 1e-6 without n_beta, negative with losses for log-probabilities."""
+    """Standard error of a covariance: ``sqrt((v_c v_d + cov^2) / N)``. The slope would be 1/20 with a document's mean
+    for its sum, 1e-6 without n_beta, negative with losses for log-probabilities."""
     found = bif.influence(readings)
     effective = effective_sample_size(readings.measured.reshape(2, 80, -1)).min()
     error = np.sqrt((np.outer(exact["c"], exact["d"]) + exact["influence"] ** 2) / effective)
