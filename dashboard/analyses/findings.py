@@ -1,0 +1,246 @@
+"""The pages' door to findings: what the literature says, and what was measured of it here and elsewhere. No torch."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from engine.check.result import Result, read_result
+from engine.errors import WhenceError
+from engine.findings.claims import CLAIMS, Claim, Source
+from engine.findings.rules import RULES, Part, Verdict
+from engine.findings.show import written as write_number
+from engine.findings.study import CONTROLS, INFLUENCE
+from engine.run import Run
+from engine.settings import FindingsSettings
+from engine.store import repository_folder
+
+__all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+NOT_ROWS_OF_ITS_OWN = ("verdict", "estimates", "open")
+"""Tables of a result that every finding has; the others are its own."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one finding.
+
+    Attributes:
+        verdict: Whether it holds.
+        sentence: What came out, with numbers.
+        rule: The rule it was judged by, in words.
+        planted: Whether the documents that would bring the effect about were written into the corpus for it.
+        corpus: What it was measured on.
+        model: Of which model.
+        other: The model it was compared with; empty if there was none.
+        estimates: Rows score, part, says, value, low, high, units, null, bound, side, answer.
+        tables: ``picture`` and what lies behind it, by name.
+        open: What could not be measured, and what to do about it.
+        settings: What was asked for.
+        seconds: How long it took.
+        finished: When, in UTC.
+        versions: Of Python and the packages that matter.
+    """
+
+    verdict: Verdict
+    sentence: str
+    rule: str
+    planted: bool
+    corpus: str
+    model: str
+    other: str
+    estimates: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    open: tuple[str, ...]
+    settings: Mapping[str, Any]
+    seconds: float
+    finished: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A result that this version cannot read; ``why`` says so in a sentence."""
+
+    why: str
+
+
+Kept = Measured | Unreadable | None
+"""A result, why it cannot be read, or that nothing was measured."""
+
+
+def kept(run: Run) -> dict[str, Kept]:
+    """What was measured of each finding on a run."""
+    return _read(run.path / "findings")
+
+
+def shipped() -> dict[str, dict[str, Kept]]:
+    """Results that came with the repository: what they were measured on -> what was measured of each finding."""
+    home = repository_folder() / "sample_data" / "findings"
+    folders = sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    found: dict[str, dict[str, Kept]] = {}
+    for folder in folders:
+        results = _read(folder)
+        label = next((f"{one.model} on {one.corpus}" for one in results.values() if isinstance(one, Measured)), None)
+        if label is not None:
+            found[label if label not in found else f"{label} ({folder.name})"] = results
+    return found
+
+
+def _read(folder: Path) -> dict[str, Kept]:
+    files = {name: folder / f"{name}.json" for name in CLAIMS}
+    return {name: _result(str(file), file.stat().st_mtime_ns) if file.is_file() else None
+            for name, file in files.items()}  # fmt: skip
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _result(file: str, changed: int) -> Measured | Unreadable:
+    """A result; ``changed`` keeps the cache true."""
+    try:
+        return _measured(read_result(Path(file)))
+    except WhenceError as error:
+        return Unreadable(str(error))
+    except (KeyError, IndexError, TypeError, ValueError):
+        return Unreadable(f"{Path(file).name} lacks what a finding's result holds -- it would be misread.")
+
+
+def _measured(result: Result) -> Measured:
+    (verdict,) = result.tables["verdict"]
+    estimates = pd.DataFrame(result.tables["estimates"], columns=ESTIMATE_COLUMNS)
+    numbers = ["value", "low", "high", "units", "null", "bound"]
+    return Measured(
+        **{name: verdict[name] for name in ("verdict", "sentence", "rule", "corpus", "model")},
+        planted=bool(verdict["planted"]),
+        other=verdict.get("other") or "",
+        estimates=estimates.assign(**estimates[numbers].astype(float)),
+        tables={name: pd.DataFrame(rows) for name, rows in result.tables.items() if name not in NOT_ROWS_OF_ITS_OWN},
+        open=tuple(row["text"] for row in result.tables["open"]),
+        settings=result.settings, seconds=result.seconds, finished=result.finished, versions=result.versions,
+    )  # fmt: skip
+
+
+ESTIMATE_COLUMNS = ("score", "part", "says", "value", "low", "high", "units", "null", "bound", "side", "answer")
+
+
+def outdated(run: Run, name: str, found: Measured) -> list[str]:
+    """Why a result kept in a run may not be what measuring anew would give, one sentence each."""
+    said, default = [], FindingsSettings(str(run.path))
+    if found.settings.get("run") != state_of(run):
+        said.append("It was measured on an earlier state of this run: its settings, inputs or versions were others.")
+    if (found.settings["draws"], found.settings["seed"]) != (default.draws, default.seed):
+        said.append(
+            f"It was measured with {found.settings['draws']:,} draws and seed {found.settings['seed']}; a measurement "
+            f"from here has {default.draws:,} and {default.seed}."
+        )
+    if found.rule != RULES[name].text:
+        said.append("It was judged by another wording of the rule than this version's.")
+    return said
+
+
+def is_planted(run: Run, name: str) -> bool:
+    """Whether what would bring a finding about was written into a run's corpus for it."""
+    return CLAIMS[name].planted and data.is_of_sample(run)
+
+
+def state_of(run: Run) -> dict[str, Any]:
+    """What a result says of the run it was measured on: settings, inputs and versions of its steps."""
+    steps = {"fit": run.fit, "query": run.query, "score": run.score}
+    told = {name: {key: step[key] for key in ("settings", "inputs", "versions")} for name, step in steps.items()}
+    plain: dict[str, Any] = json.loads(json.dumps(told))
+    return plain
+
+
+TITLES = ("completion", "document", "question", "title", "other", "strongest")
+"""Columns of a finding's tables that hold titles."""
+
+
+def is_id(column: str) -> bool:
+    """Whether a column of a finding's tables holds ids, which pages do not show."""
+    return column == "id" or column.endswith(("_id", " id"))
+
+
+def places_of(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """What leads to each row's completion and document on the Influence page: ``query`` and ``document``, ids.
+
+    A column is there only where some of the table's ids, or its titles where they are unique, name such things.
+    """
+    found = {
+        "query": _named(run.queries, table, ("completion", "title")),
+        "document": _named(run.documents, table, ("document", "title")),
+    }
+    return pd.DataFrame({name: ids for name, ids in found.items() if ids is not None}, index=table.index)
+
+
+def _named(things: pd.DataFrame, table: pd.DataFrame, titles: tuple[str, ...]) -> pd.Series | None:
+    """The id of the thing that each row names."""
+    known = set(things["id"])
+    for column in filter(is_id, table):
+        if table[column].isin(known).any():
+            return table[column].where(table[column].isin(known))
+    ids = things.drop_duplicates("title", keep=False).set_index("title")["id"]
+    for column in titles:
+        if column in table and table[column].isin(ids.index).any():
+            return table[column].map(ids)
+    return None
+
+
+def written(part: Part, value: float) -> str:
+    """A value of a part of a rule, as its bound is written."""
+    return "unknown" if pd.isna(value) else write_number(part, value).replace("-", "−")
+
+
+def other_runs(run: Run) -> dict[str, Run]:
+    """Runs of another model on the same corpus, by name, that a finding may compare a run with."""
+    opened = {name: data.open_run(path) for name, path in data.runs().items() if path != run.path.resolve()}
+    asked = run.fit["inputs"]
+    return {
+        name: one for name, one in opened.items()
+        if one.fit["inputs"].get("corpus_hash") == asked.get("corpus_hash") is not None
+        and one.fit["inputs"].get("model_hash") != asked.get("model_hash")
+    }  # fmt: skip
+
+
+def submit_findings(run: Run, other: Run | None = None, only: str | None = None) -> None:
+    """Ask for all findings, or for one, to be measured on a run."""
+    what = "Findings of the literature" if only is None else f"Finding “{CLAIMS[only].title}”"
+    arguments = _about(run) | {"other": other and str(other.path.resolve()), "only": only and [only]}
+    data.submit("findings", arguments, f"{what}, {run.name}")
+
+
+def findings_job(run: Run) -> data.Job | None:
+    """The last request to measure findings on a run; None if there was none."""
+    return data.find_job("findings", _about(run))
+
+
+def _about(run: Run) -> dict[str, Any]:
+    return {"run": str(run.path.resolve())}
+
+
+def command(run: Run, other: Run | None = None, only: str | None = None) -> str:
+    """What measures the same from a terminal."""
+    words = ["python", "-m", "engine", "findings", "--run", _near(run.path)]
+    words += ["--other", _near(other.path)] if other else []
+    return shlex.join([*words, *(["--only", only] if only else [])])
+
+
+def _near(path: Path) -> str:
+    """A path as seen from the repository, where it lies in it."""
+    place = path.resolve()
+    return str(place.relative_to(repository_folder()) if place.is_relative_to(repository_folder()) else place)
+
+
+def seconds_taken(run: Run) -> tuple[str, float, int] | None:
+    """Where measuring took how long, and for how many findings: on this run, else on another one; None if unknown."""
+    there = {run.name: run.path} | {name: path for name, path in data.runs().items() if path != run.path.resolve()}
+    for name, path in there.items():
+        measured = [one.seconds for one in _read(path / "findings").values() if isinstance(one, Measured)]
+        if measured:
+            return name, sum(measured), len(measured)
+    return None

@@ -1,0 +1,148 @@
+"""The picture of a finding: one drawn for it where there is one, else a plain chart of its rows."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.analyses import findings as analyses
+from dashboard.components import text
+from dashboard.components.figure import NEUTRAL, show_figure
+
+COLOURS = {
+    analyses.INFLUENCE: "#009E73", "gradient dot": "#E69F00", "BM25": "#56B4E9", "hidden states": "#CC79A7",
+}  # fmt: skip
+DASHES = {analyses.INFLUENCE: "solid", "gradient dot": "dash", "BM25": "dot", "hidden states": "dashdot"}
+NO_VALUE = {"low", "high", "null", "null_low", "null_high", "bound", "units", "rank", "number", "tokens", "documents"}
+"""Numbers that stand beside the one that is drawn."""
+MOST_GROUPS, NAME, LONG = 12, 26, 60
+LEGEND = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "font": {"size": 11}}
+
+
+def show_picture(name: str, found: analyses.Measured, key: str) -> dict[str, go.Figure]:
+    """Show a finding's picture.
+
+    Args:
+        name: The finding.
+        found: What was measured.
+        key: Name of the chart on the page.
+
+    Returns:
+        The chart by its name, to take away; empty where there is nothing to draw.
+    """
+    table = found.tables.get("picture", pd.DataFrame())
+    if table.empty:
+        return {}
+    drawn, about = picture(name, table)
+    if drawn is None:
+        return {}
+    show_figure(drawn, key=key, height=int(drawn.layout.height or 380), alt=f"{about} The table below has the numbers.")
+    st.caption(about)
+    return {"Picture": drawn}
+
+
+Picture = tuple[go.Figure | None, str]
+"""A chart, and in a sentence what it shows."""
+
+
+def picture(name: str, table: pd.DataFrame) -> Picture:
+    """The chart of a finding's picture.
+
+    Args:
+        name: The finding.
+        table: Its rows, one a mark.
+    """
+    draw, needed = SPECIAL.get(name, (None, set()))
+    if draw is not None and needed <= set(table):
+        return draw(table)
+    return plain(table)
+
+
+def plain(table: pd.DataFrame) -> Picture:
+    """Every row as a mark: a number across, groups down, scores apart by colour."""
+    numbers = [name for name in table.select_dtypes("number") if name not in NO_VALUE and not analyses.is_id(name)]
+    if not numbers:
+        return None, ""
+    value, group = numbers[0], _group(table)
+    rows = table.dropna(subset=[value])
+    groups = list(dict.fromkeys(rows[group].astype(str))) if group else [""]
+    scores = scores_of(rows)
+    figure = go.Figure()
+    for score in scores:
+        some = rows[rows["score"] == score] if "score" in rows else rows
+        figure.add_box(
+            x=some[value], y=some[group].astype(str) if group else [""] * len(some), orientation="h",
+            name=text.chart_text(score, NAME), boxpoints="all", jitter=0.5, pointpos=0, offsetgroup=score,
+            marker={"color": COLOURS.get(score, NEUTRAL), "size": 5, "opacity": 0.6}, line={"width": 1.2},
+            text=[_hover(row, value) for _, row in some.iterrows()], hovertemplate="%{text}<extra></extra>",
+            hoveron="points", fillcolor="rgba(0,0,0,0)", showlegend=len(scores) > 1,
+        )  # fmt: skip
+    figure.update_xaxes(title=_words(value), tickformat=".0%" if "share" in value else None)
+    figure.update_yaxes(
+        title=_words(group) if group else None, tickvals=groups, autorange="reversed",
+        ticktext=[text.chart_text(_readable(group, one), NAME) for one in groups],
+    )  # fmt: skip
+    height = 130 + max(len(groups), 1) * (16 + 22 * len(scores))
+    figure.update_layout(boxmode="group", height=height, legend=LEGEND)
+    each = "completion" if "completion" in table else "row"
+    by = f", by {_words(group).lower()}" if group else ""
+    return figure, f"A point is a {each}; the boxes hold the middle half of each group{by}."
+
+
+def tails(table: pd.DataFrame) -> Picture:
+    """How many completions have how much of their influence in the top 1%."""
+    figure = go.Figure()
+    for score in scores_of(table):
+        some = table[table["score"] == score].dropna(subset=["top_share"]).sort_values("top_share")
+        figure.add_scatter(
+            x=some["top_share"], y=1 - np.arange(len(some)) / max(1, len(some)), mode="lines",
+            name=text.chart_text(score, NAME), line={"shape": "vh", "width": 3 if score == analyses.INFLUENCE else 1.8,
+            "color": COLOURS.get(score, NEUTRAL), "dash": DASHES.get(score, "dash")},
+            text=[text.chart_text(title, LONG) for title in some["completion"]],
+            hovertemplate="%{text}<br>top 1%: %{x:.1%}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    bound = analyses.RULES["tails"].parts["top_share"].bound
+    figure.add_vline(x=bound, line={"color": NEUTRAL, "width": 2, "dash": "dash"})
+    figure.add_annotation(
+        x=bound, y=0.02, yref="paper", xanchor="left", yanchor="bottom", showarrow=False, text="exponential",
+    )  # fmt: skip
+    figure.update_xaxes(title="Share held by the top 1% of documents", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="Completions with this share or more", tickformat=".0%", range=[0, 1.02])
+    figure.update_layout(legend=LEGEND, height=400)
+    return figure, "A curve far to the right: most completions owe much of their influence to few documents."
+
+
+def scores_of(table: pd.DataFrame) -> list[str]:
+    """Scores of a picture, influence first."""
+    found = list(dict.fromkeys(table["score"])) if "score" in table else [analyses.INFLUENCE]
+    return sorted(found, key=lambda score: score != analyses.INFLUENCE)
+
+
+def _group(table: pd.DataFrame) -> str | None:
+    """The column whose values stand down the chart: the first that has a few."""
+    words = [name for name in table.columns if name not in table.select_dtypes("number") and name != "score"]
+    few = [name for name in words if name not in analyses.TITLES and not analyses.is_id(name)]
+    return next((name for name in few if 1 < table[name].nunique() <= MOST_GROUPS), None)
+
+
+def _words(name: str | None) -> str:
+    said = (name or "").replace("_", " ")
+    return said[:1].upper() + said[1:]
+
+
+def _readable(group: str | None, value: str) -> str:
+    return text.language(value) if group == "language" else value
+
+
+def _hover(row: pd.Series, value: str) -> str:
+    titles = [text.chart_text(str(row[name]), LONG) for name in row.index if name in analyses.TITLES and row[name]]
+    score = [text.chart_text(str(row["score"]), NAME)] if "score" in row.index else []
+    return "<br>".join([*titles, *score, f"<b>{text.number(row[value])}</b>"])
+
+
+SPECIAL: Mapping[str, tuple[Callable[[pd.DataFrame], Picture], set[str]]] = {
+    "tails": (tails, {"score", "completion", "top_share"}),
+}
+"""Pictures drawn for a finding, and the columns they need."""
