@@ -1,5 +1,7 @@
 """Measure findings from the page: how long it takes, which run to compare with, the job, the command."""
 
+import time
+
 import streamlit as st
 
 from dashboard import data
@@ -44,10 +46,12 @@ def measure(run: data.Run, only: str | None = None) -> None:
     st.code(analyses.command(run, other, only), language="bash")
 
 
-def ended_badly(run: data.Run) -> None:
-    """Say why the last job did not come to its end."""
+def ended_badly(run: data.Run, newest: str) -> None:
+    """Say why the last job did not come to its end, unless a finding was measured after it, at ``newest`` in UTC."""
     job = analyses.findings_job(run)
-    if job is not None and job.state in ("failed", "cancelled"):
+    if job is None or job.state not in ("failed", "cancelled"):
+        return
+    if time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.finished)) >= newest:
         job_panel(lambda: analyses.findings_job(run), key="findings_job")
 
 

@@ -99,11 +99,14 @@ def interval_chart(part: analyses.Part, rows: Mapping[str, pd.DataFrame]) -> go.
         shift = 0.0 if len(rows) == 1 else DODGE * (2 * place / (len(rows) - 1) - 1)
         heights = [scores.index(score) + shift for score in one["score"]]
         _nulls(figure, part, one, heights, ends, 0.32 if len(rows) == 1 else DODGE / len(rows))
+        colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+        symbols = [symbol if score == analyses.INFLUENCE else f"{symbol}-open" for score in one["score"]]
         figure.add_scatter(
             x=one["value"], y=heights, mode="markers", name=text.chart_text(label, 40), showlegend=len(rows) > 1,
-            marker={"color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 10},
+            marker={"color": colour, "symbol": symbols, "size": 10,
+                    "line": {"width": 2, "color": colour}},
             error_x={"array": one["high"] - one["value"], "arrayminus": one["value"] - one["low"], "thickness": 2,
-                     "color": COLOURS[place % len(COLOURS)], "width": 5},
+                     "color": colour, "width": 5},
             text=[_hover(part, row) for _, row in one.iterrows()], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     if any(one["null"].notna().any() for one in rows.values()):

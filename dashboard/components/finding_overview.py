@@ -19,9 +19,9 @@ COLOURS = {
 }
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
-PLANTED = "tests the instrument"
-PLANTED_HELP = "What would bring the effect about was written into this run's corpus for it."
-ROW_PX, HEADER_PX = 56, 36
+PLANTED = ":violet-badge[:material/potted_plant: planted]"
+NOTHING = "–"
+WIDTHS, SENTENCE = (0.4, 0.18, 0.42), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
@@ -49,7 +49,9 @@ def answer(own: Results, beside: Mapping[str, Results]) -> None:
         which = f"Of {len(own)} findings" if len(measured) == len(own) else f"Of the {len(measured)} findings measured"
         st.markdown(f"## {which}, {_told(measured)} here.")
         left = len(own) - len(measured)
-        st.markdown(_planted(measured) + (f" {left} of {len(own)} are not measured." if left else ""))
+        more = [_planted(measured), f"{left} of {len(own)} are not measured." if left else ""]
+        if any(more):
+            st.markdown(" ".join(filter(None, more)))
     for label, results in beside.items():
         elsewhere = {name: one for name, one in results.items() if isinstance(one, analyses.Measured)}
         st.caption(f"Measured by us on {text.escape(label)}: of {len(elsewhere)}, {_told(elsewhere)}.")
@@ -80,45 +82,35 @@ def overview(
     own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool], shown: str,
     on_choose: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Show a row for each finding; a row puts its finding into the address.
+    """Show a row for each finding; its title shows it below.
 
     Args:
         own: What was measured on the run in use.
         beside: What was measured elsewhere, by what it was measured on.
         planted: Whether a finding was planted in the run's corpus.
         shown: The finding that is shown below.
-        on_choose: Called with the finding whose row is clicked.
+        on_choose: Called with the finding whose title is clicked.
     """
-    names, key = list(analyses.CLAIMS), f"overview_{len(beside)}"
-    verdicts = {HERE: own} | dict(beside)
-    table = overview_table(own, beside, planted)
+    with st.container(border=True, gap="small", key="overview"):
+        for name, claim in analyses.CLAIMS.items():
+            title, verdicts, sentence = st.columns(WIDTHS, gap="medium", vertical_alignment="center")
+            title.button(
+                f"{claim.number}. {text.escape(claim.title)}", key=f"show_{name}", on_click=on_choose, args=(name,),
+                type="tertiary", icon=":material/arrow_forward:" if name == shown else ":material/chevron_right:",
+            )  # fmt: skip
+            verdicts.markdown(_verdicts(name, own, beside))
+            found = own[name]
+            said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""
+            sentence.caption(f"{f'{PLANTED} ' if planted(name) else ''}{said}" or NOTHING)
 
-    def clicked() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        if rows and rows[0] < len(names) and names[rows[0]] != shown:  # see url.py
-            on_choose(names[rows[0]])
 
-    words = st.column_config.TextColumn
-    columns = {
-        "number": st.column_config.NumberColumn("No.", width=45),
-        "title": words("Finding", width=250),
-        "sentence": words("What came out on this run", width=520),
-        "planted": words("Planted", width=150, help=PLANTED_HELP),
-    } | {
-        label: st.column_config.MultiselectColumn(
-            text.plain(label, 30), width=130, options=list(COLOURS), color=list(COLOURS.values()),
-            help=f"Verdict on {text.escape(label, 80)}" if label != HERE else "Verdict on the run in use",
-        )
-        for label in verdicts
-    }  # fmt: skip
-    st.dataframe(
-        table.assign(**{label: [[cell] for cell in table[label]] for label in verdicts}),
-        key=key, hide_index=True, row_height=ROW_PX, height=ROW_PX * len(table) + HEADER_PX + 2,
-        on_select=clicked, selection_mode="single-row",
-        selection_default={"selection": {"rows": [names.index(shown)]}},
-        column_order=["number", "title", *verdicts, "sentence", "planted"], column_config=columns,
-        alt="The literature's findings with their verdicts; choosing a row shows the finding below",
-    )  # fmt: skip
+def _verdicts(name: str, own: Results, beside: Mapping[str, Results]) -> str:
+    """The verdict here; on further lines those elsewhere."""
+    lines = [
+        badge(own[name]),
+        *(f"{badge(results[name])} {text.escape(label, 40)}" for label, results in beside.items()),
+    ]
+    return "  \n".join(lines)
 
 
 def overview_table(own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool]) -> pd.DataFrame:
@@ -127,7 +119,7 @@ def overview_table(own: Results, beside: Mapping[str, Results], planted: Callabl
         {"number": claim.number, "title": claim.title}
         | {label: verdict_of(results[name]) for label, results in ({HERE: own} | dict(beside)).items()}
         | {"sentence": found.sentence if isinstance(found := own[name], analyses.Measured) else "",
-           "planted": PLANTED if planted(name) else ""}
+           "planted": planted(name)}
         for name, claim in analyses.CLAIMS.items()
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.analyses import findings as analyses
 from dashboard.components import text
 from dashboard.components.figure import NEUTRAL, show_figure
+from dashboard.components.heat_map import SCALE
 
 COLOURS = {
     analyses.INFLUENCE: "#009E73", "gradient dot": "#E69F00", "BM25": "#56B4E9", "hidden states": "#CC79A7",
@@ -54,10 +55,10 @@ def picture(name: str, table: pd.DataFrame) -> Picture:
         name: The finding.
         table: Its rows, one a mark.
     """
-    draw, needed = SPECIAL.get(name, (None, set()))
+    draw, needed = _SPECIAL.get(name, (None, set()))
     if draw is not None and needed <= set(table):
         return draw(table)
-    return plain(table)
+    return intervals(table) if {"low", "high"} <= set(table) else plain(table)
 
 
 def plain(table: pd.DataFrame) -> Picture:
@@ -114,6 +115,66 @@ def tails(table: pd.DataFrame) -> Picture:
     return figure, "A curve far to the right: most completions owe much of their influence to few documents."
 
 
+def procedures(table: pd.DataFrame) -> Picture:
+    """How alike documents influence two completions, for every pair, tasks together."""
+    rows = table[table["score"] == analyses.INFLUENCE]
+    names = list(dict.fromkeys(rows["completion"]))
+    tasks = rows.drop_duplicates("completion").set_index("completion")["task"].loc[names]
+    cells = rows.pivot_table(index="completion", columns="other", values="correlation").loc[names, names]
+    values = cells.to_numpy(copy=True)
+    np.fill_diagonal(values, np.nan)  # a completion with itself
+    hover = [
+        [f"{text.chart_text(one, LONG)}<br>{text.chart_text(two, LONG)}<br>{text.correlation(cells.at[one, two])}"
+         for two in names] for one in names
+    ]  # fmt: skip
+    scale = {"title": {"text": "Correlation", "side": "right"}, "thickness": 10}
+    figure = go.Figure(
+        go.Heatmap(z=values, zmin=-1, zmid=0, zmax=1, colorscale=SCALE, colorbar=scale, xgap=1, ygap=1, text=hover,
+                   hovertemplate="%{text}<extra></extra>")
+    )  # fmt: skip
+    blocks = [(task, np.flatnonzero(tasks.to_numpy() == task)) for task in dict.fromkeys(tasks)]
+    ticks = [float(places.mean()) for _, places in blocks]
+    labels = [text.chart_text(task, NAME) for task, _ in blocks]
+    for _, places in blocks[1:]:
+        for draw in (figure.add_hline, figure.add_vline):
+            draw(float(places.min()) - 0.5, line={"color": NEUTRAL, "width": 1.5})
+    figure.update_xaxes(tickvals=ticks, ticktext=labels, tickangle=-40, showgrid=False, zeroline=False)
+    figure.update_yaxes(tickvals=ticks, ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
+    figure.update_layout(height=230 + 16 * len(names))
+    return figure, (
+        "Each cell is a pair of completions: the correlation, over documents, of their influence, the documents' "
+        "gradient norms regressed out. Blue squares along the diagonal: a task draws on the same documents."
+    )
+
+
+def intervals(table: pd.DataFrame) -> Picture:
+    """Every row as an estimate with its interval, scores apart by colour."""
+    numbers = [name for name in table.select_dtypes("number") if name not in NO_VALUE and not analyses.is_id(name)]
+    value = numbers[0]
+    words = [name for name in table if name not in table.select_dtypes("number") and name != "score"]
+    told = [name for name in words if not analyses.is_id(name) and table[name].nunique() > 1]
+    labels = table[told].astype(str).agg(" · ".join, axis=1) if told else pd.Series("", table.index)
+    groups, scores = list(dict.fromkeys(labels)), scores_of(table)
+    figure = go.Figure()
+    for place, score in enumerate(scores):
+        chosen = table["score"] == score if "score" in table else slice(None)
+        rows, shift = table[chosen], 0.6 * ((place + 0.5) / len(scores) - 0.5)
+        figure.add_scatter(
+            x=rows[value], y=[groups.index(label) + shift for label in labels[chosen]], mode="markers",
+            name=text.chart_text(score, NAME), marker={"color": COLOURS.get(score, NEUTRAL), "size": 8},
+            error_x={"array": rows["high"] - rows[value], "arrayminus": rows[value] - rows["low"], "thickness": 1.6},
+            text=[text.chart_text(label, LONG) for label in labels[chosen]], showlegend=len(scores) > 1,
+            hovertemplate="%{text}<br><b>%{x:.3g}</b><extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title=f"{_words(value)}, with its 95% interval", tickformat=".0%" if "share" in value else None)
+    figure.update_yaxes(
+        tickvals=list(range(len(groups))), ticktext=[text.chart_text(one, LONG // 2) for one in groups],
+        range=[len(groups) - 0.4, -0.6], zeroline=False,
+    )  # fmt: skip
+    figure.update_layout(height=130 + len(groups) * (14 + 14 * len(scores)), legend=LEGEND)
+    return figure, "Each mark is an estimate with its 95% interval."
+
+
 def scores_of(table: pd.DataFrame) -> list[str]:
     """Scores of a picture, influence first."""
     found = list(dict.fromkeys(table["score"])) if "score" in table else [analyses.INFLUENCE]
@@ -142,7 +203,8 @@ def _hover(row: pd.Series, value: str) -> str:
     return "<br>".join([*titles, *score, f"<b>{text.number(row[value])}</b>"])
 
 
-SPECIAL: Mapping[str, tuple[Callable[[pd.DataFrame], Picture], set[str]]] = {
+_SPECIAL: Mapping[str, tuple[Callable[[pd.DataFrame], Picture], set[str]]] = {
     "tails": (tails, {"score", "completion", "top_share"}),
+    "procedures": (procedures, {"score", "completion", "other", "task", "correlation"}),
 }
 """Pictures drawn for a finding, and the columns they need."""

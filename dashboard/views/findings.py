@@ -78,16 +78,15 @@ def _all(run: data.Run, own: dict[str, analyses.Kept], beside: dict[str, dict[st
     """Measuring all of them, and the overview to take away."""
     job = analyses.findings_job(run)
     running = job is not None and job.is_active
+    times = [one.finished for one in own.values() if isinstance(one, analyses.Measured)]
+    finding_compute.ended_badly(run, max(times, default=""))
     if any(own.values()):
         table = overview_table(own, beside, lambda one: _planted(run, own, one))
         download(table, _provenance(run), "findings", "download_findings")
-        finding_compute.ended_badly(run)
         with st.expander("Measure again", expanded=running, icon=":material/replay:"):
             finding_compute.measure(run)
         return
-    finding_compute.ended_badly(run)
     with st.container(border=True):
-        st.markdown("**Nothing has been measured on this run yet.**")
         finding_compute.measure(run)
 
 
@@ -151,7 +150,7 @@ def _measured(run: data.Run, name: str, measured: dict[str, analyses.Measured]) 
 
 def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts: dict) -> None:
     """When and by what a result was measured, and the way to take it away."""
-    versions = ", ".join(f"{package} {version}" for package, version in found.versions.items())
+    versions = ", ".join(f"{package} {version}" for package, version in found.versions.items() if package != "platform")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"Measured {text.date(found.finished)} in {text.duration(found.seconds)}; {found.settings['draws']:,} "
