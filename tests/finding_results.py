@@ -1,17 +1,29 @@
 """Results of findings that a test chooses, written by the program itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 
 from engine.check.result import Result
 from engine.findings.findings import measure_findings
 from engine.findings.rules import RULES, Estimate
-from engine.findings.study import CONTROLS, Found, Study
+from engine.findings.study import CONTROLS, Found
 from engine.run import Run
 from engine.settings import FindingsSettings
+
+
+@contextmanager
+def measuring(found: Mapping[str, Found | Exception]) -> Iterator[None]:
+    """Within it, measuring a finding gives what is named here, or raises it."""
+
+    def imported(name: str) -> SimpleNamespace:
+        return SimpleNamespace(measure=Mock(side_effect=[found[name.rsplit(".", 1)[-1]]]))
+
+    with patch("engine.findings.findings.import_module", imported):
+        yield
 
 
 def write_findings(run: Run, found: Mapping[str, Found], **settings: object) -> list[Result]:
@@ -22,36 +34,29 @@ def write_findings(run: Run, found: Mapping[str, Found], **settings: object) -> 
         found: What was found, by the finding's name.
         settings: As in :class:`engine.settings.FindingsSettings`.
     """
-
-    def imported(name: str) -> SimpleNamespace:
-        def measure(study: Study) -> Found:
-            return found[name.rsplit(".", 1)[-1]]
-
-        return SimpleNamespace(measure=measure)
-
-    with patch("engine.findings.findings.import_module", imported):
+    with measuring(found):
         return measure_findings(FindingsSettings(str(run.path), only=list(found), **settings))
 
 
-def estimates(name: str, far: float = 1.0, open: bool = False) -> dict[str, Estimate]:
+def estimates(name: str, far: float = 1.0, across: bool = False) -> dict[str, Estimate]:
     """Estimates of every part of a finding's rule: on the asked side of the bound, or with ``far`` < 0 on the other.
 
     Args:
         name: The finding.
         far: How far from the bound, in widths of about the bound.
-        open: Whether the intervals lie across the bound instead.
+        across: Whether the intervals lie across the bound instead.
     """
     made = {}
     for key, part in RULES[name].parts.items():
         width = 0.3 * abs(part.bound) or 0.1
-        shift = 0.0 if open else far * 2 * width * (1 if part.side == "above" else -1)
+        shift = 0.0 if across else far * 2 * width * (1 if part.side == "above" else -1)
         value = part.bound + shift
         null = part.bound - (width if part.side == "above" else -width) if part.beyond_null else float("nan")
         made[key] = Estimate(value, value - width, value + width, 20, null)
     return made
 
 
-def some_found(name: str, run: Run, far: float = 1.0, open: bool = False, **more: object) -> Found:
+def some_found(name: str, run: Run, far: float = 1.0, across: bool = False, **more: object) -> Found:
     """A whole result: estimates, controls on the other side of the bound, rows for a picture, a table behind it."""
     random = np.random.default_rng(len(name))
     documents = run.documents.head(4)
@@ -66,4 +71,4 @@ def some_found(name: str, run: Run, far: float = 1.0, open: bool = False, **more
     ]
     controls = {control: estimates(name, -far) for control in CONTROLS.values()}
     fields = {"sentence": f"What came out of {name} is 42 nats.", "tables": {"picture": picture, "documents": behind}}
-    return Found(estimates(name, far, open), controls, **(fields | more))
+    return Found(estimates(name, far, across), controls, **(fields | more))

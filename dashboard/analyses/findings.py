@@ -1,7 +1,6 @@
 """The pages' door to findings: what the literature says, and what was measured of it here and elsewhere. No torch."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,18 @@ from dashboard import data
 from engine.check.result import Result, read_result
 from engine.errors import WhenceError
 from engine.findings.claims import CLAIMS, Claim, Source
+from engine.findings.findings import code_hash, steps_of
 from engine.findings.rules import RULES, Part, Verdict
 from engine.findings.show import written as write_number
 from engine.findings.study import CONTROLS, INFLUENCE
 from engine.run import Run
 from engine.settings import FindingsSettings
-from engine.store import repository_folder
+from engine.store import RunFolder, repository_folder
 
 __all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-NOT_ROWS_OF_ITS_OWN = ("verdict", "estimates", "open")
+OF_EVERY_FINDING = ("verdict", "estimates", "open")
 """Tables of a result that every finding has; the others are its own."""
 
 
@@ -43,7 +43,9 @@ class Measured:
         estimates: Rows score, part, says, value, low, high, units, null, bound, side, answer.
         tables: ``picture`` and what lies behind it, by name.
         open: What could not be measured, and what to do about it.
-        settings: What was asked for.
+        draws: Draws of an interval or a null.
+        seed: Of all that is drawn.
+        made_from: What else it depends on: states of ``run``, ``other`` and ``code``.
         seconds: How long it took.
         finished: When, in UTC.
         versions: Of Python and the packages that matter.
@@ -59,7 +61,9 @@ class Measured:
     estimates: pd.DataFrame
     tables: Mapping[str, pd.DataFrame]
     open: tuple[str, ...]
-    settings: Mapping[str, Any]
+    draws: int
+    seed: int
+    made_from: Mapping[str, Any]
     seconds: float
     finished: str
     versions: Mapping[str, str]
@@ -78,7 +82,7 @@ Kept = Measured | Unreadable | None
 
 def kept(run: Run) -> dict[str, Kept]:
     """What was measured of each finding on a run."""
-    return _read(run.path / "findings")
+    return kept_in(run.folder)
 
 
 def shipped() -> dict[str, dict[str, Kept]]:
@@ -87,17 +91,22 @@ def shipped() -> dict[str, dict[str, Kept]]:
     folders = sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
     found: dict[str, dict[str, Kept]] = {}
     for folder in folders:
-        results = _read(folder)
+        results = _read({name: folder / f"{name}.json" for name in CLAIMS})
         label = next((f"{one.model} on {one.corpus}" for one in results.values() if isinstance(one, Measured)), None)
         if label is not None:
             found[label if label not in found else f"{label} ({folder.name})"] = results
     return found
 
 
-def _read(folder: Path) -> dict[str, Kept]:
-    files = {name: folder / f"{name}.json" for name in CLAIMS}
-    return {name: _result(str(file), file.stat().st_mtime_ns) if file.is_file() else None
-            for name, file in files.items()}  # fmt: skip
+def kept_in(folder: RunFolder) -> dict[str, Kept]:
+    """Likewise, of a run's folder."""
+    return _read({name: folder.finding(name) for name in CLAIMS})
+
+
+def _read(files: Mapping[str, Path]) -> dict[str, Kept]:
+    return {
+        name: _result(str(file), file.stat().st_mtime_ns) if file.is_file() else None for name, file in files.items()
+    }
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
@@ -118,12 +127,17 @@ def _measured(result: Result) -> Measured:
     return Measured(
         **{name: verdict[name] for name in ("verdict", "sentence", "rule", "corpus", "model")},
         planted=bool(verdict["planted"]),
-        other=verdict.get("other") or "",
+        other=verdict["other"] or "",
         estimates=estimates.assign(**estimates[numbers].astype(float)),
-        tables={name: pd.DataFrame(rows) for name, rows in result.tables.items() if name not in NOT_ROWS_OF_ITS_OWN},
+        tables={name: pd.DataFrame(rows) for name, rows in result.tables.items() if name not in OF_EVERY_FINDING},
         open=tuple(row["text"] for row in result.tables["open"]),
-        settings=result.settings, seconds=result.seconds, finished=result.finished, versions=result.versions,
-    )  # fmt: skip
+        draws=int(result.settings["draws"]),
+        seed=int(result.settings["seed"]),
+        made_from={name: result.settings[name] for name in ("run", "other", "code")},
+        seconds=result.seconds,
+        finished=result.finished,
+        versions=result.versions,
+    )
 
 
 ESTIMATE_COLUMNS = ("score", "part", "says", "value", "low", "high", "units", "null", "bound", "side", "answer")
@@ -132,29 +146,29 @@ ESTIMATE_COLUMNS = ("score", "part", "says", "value", "low", "high", "units", "n
 def outdated(run: Run, name: str, found: Measured) -> list[str]:
     """Why a result kept in a run may not be what measuring anew would give, one sentence each."""
     said, default = [], FindingsSettings(str(run.path))
-    if found.settings.get("run") != state_of(run):
-        said.append("It was measured on an earlier state of this run: its settings, inputs or versions were others.")
-    if (found.settings["draws"], found.settings["seed"]) != (default.draws, default.seed):
-        said.append(
-            f"It was measured with {found.settings['draws']:,} draws and seed {found.settings['seed']}; a measurement "
-            f"from here has {default.draws:,} and {default.seed}."
-        )
+    if found.made_from["run"] != state_of(run):
+        said.append("It was measured on another state of this run: its settings, inputs or versions were others.")
     if found.rule != RULES[name].text:
-        said.append("It was judged by another wording of the rule than this version's.")
+        said.append("It was judged by another rule than this version's.")
+    elif found.made_from["code"] != code_hash():
+        said.append("The program has changed since in how it measures.")
+    if (found.draws, found.seed) != (default.draws, default.seed):
+        said.append(
+            f"It was measured with {found.draws:,} draws and seed {found.seed}; a measurement from here has "
+            f"{default.draws:,} and {default.seed}."
+        )
     return said
+
+
+def state_of(run: Run) -> dict[str, Any]:
+    """What decides what a run's scores are, as a result that was kept holds it."""
+    told: dict[str, Any] = json.loads(json.dumps(steps_of(run)))
+    return told
 
 
 def is_planted(run: Run, name: str) -> bool:
     """Whether what would bring a finding about was written into a run's corpus for it."""
     return CLAIMS[name].planted and data.is_of_sample(run)
-
-
-def state_of(run: Run) -> dict[str, Any]:
-    """What a result says of the run it was measured on: settings, inputs and versions of its steps."""
-    steps = {"fit": run.fit, "query": run.query, "score": run.score}
-    told = {name: {key: step[key] for key in ("settings", "inputs", "versions")} for name, step in steps.items()}
-    plain: dict[str, Any] = json.loads(json.dumps(told))
-    return plain
 
 
 TITLES = ("completion", "document", "question", "title", "other", "strongest")
@@ -194,53 +208,3 @@ def _named(things: pd.DataFrame, table: pd.DataFrame, titles: tuple[str, ...]) -
 def written(part: Part, value: float) -> str:
     """A value of a part of a rule, as its bound is written."""
     return "unknown" if pd.isna(value) else write_number(part, value).replace("-", "−")
-
-
-def other_runs(run: Run) -> dict[str, Run]:
-    """Runs of another model on the same corpus, by name, that a finding may compare a run with."""
-    opened = {name: data.open_run(path) for name, path in data.runs().items() if path != run.path.resolve()}
-    asked = run.fit["inputs"]
-    return {
-        name: one for name, one in opened.items()
-        if one.fit["inputs"].get("corpus_hash") == asked.get("corpus_hash") is not None
-        and one.fit["inputs"].get("model_hash") != asked.get("model_hash")
-    }  # fmt: skip
-
-
-def submit_findings(run: Run, other: Run | None = None, only: str | None = None) -> None:
-    """Ask for all findings, or for one, to be measured on a run."""
-    what = "Findings of the literature" if only is None else f"Finding “{CLAIMS[only].title}”"
-    arguments = _about(run) | {"other": other and str(other.path.resolve()), "only": only and [only]}
-    data.submit("findings", arguments, f"{what}, {run.name}")
-
-
-def findings_job(run: Run) -> data.Job | None:
-    """The last request to measure findings on a run; None if there was none."""
-    return data.find_job("findings", _about(run))
-
-
-def _about(run: Run) -> dict[str, Any]:
-    return {"run": str(run.path.resolve())}
-
-
-def command(run: Run, other: Run | None = None, only: str | None = None) -> str:
-    """What measures the same from a terminal."""
-    words = ["python", "-m", "engine", "findings", "--run", _near(run.path)]
-    words += ["--other", _near(other.path)] if other else []
-    return shlex.join([*words, *(["--only", only] if only else [])])
-
-
-def _near(path: Path) -> str:
-    """A path as seen from the repository, where it lies in it."""
-    place = path.resolve()
-    return str(place.relative_to(repository_folder()) if place.is_relative_to(repository_folder()) else place)
-
-
-def seconds_taken(run: Run) -> tuple[str, float, int] | None:
-    """Where measuring took how long, and for how many findings: on this run, else on another one; None if unknown."""
-    there = {run.name: run.path} | {name: path for name, path in data.runs().items() if path != run.path.resolve()}
-    for name, path in there.items():
-        measured = [one.seconds for one in _read(path / "findings").values() if isinstance(one, Measured)]
-        if measured:
-            return name, sum(measured), len(measured)
-    return None

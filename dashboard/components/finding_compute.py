@@ -5,12 +5,13 @@ import time
 import streamlit as st
 
 from dashboard import data
-from dashboard.analyses import findings as analyses
+from dashboard.analyses import finding_jobs as jobs
+from dashboard.analyses.findings import CLAIMS
 from dashboard.components import text
 from dashboard.components.job_panel import job_panel
 
 NONE = "None"
-ALL = len(analyses.CLAIMS)
+ALL = len(CLAIMS)
 
 
 def measure(run: data.Run, only: str | None = None) -> None:
@@ -20,15 +21,15 @@ def measure(run: data.Run, only: str | None = None) -> None:
         run: The run.
         only: The one finding to measure.
     """
-    job = analyses.findings_job(run)
+    job = jobs.findings_job(run)
     if job is not None and job.is_active:
         if only is None:
-            job_panel(lambda: analyses.findings_job(run), key="findings_job")
+            job_panel(lambda: jobs.findings_job(run), key="findings_job")
         else:
             st.caption("Findings are being measured; see above.")
         return
     key = only or "all"
-    others = analyses.other_runs(run)
+    others = jobs.other_runs(run)
     labels = {text.plain(name, 60): name for name in others}
     st.markdown(_time(run, only))
     other = None
@@ -40,23 +41,23 @@ def measure(run: data.Run, only: str | None = None) -> None:
         other = others.get(labels.get(chosen, ""))
     st.button(
         "Measure all findings" if only is None else "Measure this finding", key=f"measure_{key}",
-        type="primary", icon=":material/play_arrow:", on_click=analyses.submit_findings, args=(run, other, only),
+        type="primary", icon=":material/play_arrow:", on_click=jobs.submit_findings, args=(run, other, only),
     )  # fmt: skip
     st.caption("Or from a terminal, where `--truth` may name a file that says what is known of the completions:")
-    st.code(analyses.command(run, other, only), language="bash")
+    st.code(jobs.command(run, other, only), language="bash")
 
 
 def ended_badly(run: data.Run, newest: str) -> None:
     """Say why the last job did not come to its end, unless a finding was measured after it, at ``newest`` in UTC."""
-    job = analyses.findings_job(run)
+    job = jobs.findings_job(run)
     if job is None or job.state not in ("failed", "cancelled"):
         return
     if time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.finished)) >= newest:
-        job_panel(lambda: analyses.findings_job(run), key="findings_job")
+        job_panel(lambda: jobs.findings_job(run), key="findings_job")
 
 
 def _time(run: data.Run, only: str | None) -> str:
-    taken = analyses.seconds_taken(run)
+    taken = jobs.seconds_taken(run)
     goes_on = "It can be cancelled, and goes on later from the findings that are done."
     if only is not None:
         return "A single finding takes from seconds to minutes; word order and layers load the model."

@@ -18,6 +18,10 @@ COLOURS = {
 DASHES = {analyses.INFLUENCE: "solid", "gradient dot": "dash", "BM25": "dot", "hidden states": "dashdot"}
 NO_VALUE = {"low", "high", "null", "null_low", "null_high", "bound", "units", "rank", "number", "tokens", "documents"}
 """Numbers that stand beside the one that is drawn."""
+SHARES = {"left", "overlap", "matched", "found"}
+"""Numbers that are shares of 1 though their name does not say so."""
+GROUP_OF = {"word_order": "variant", "languages": "language"}
+"""The column whose values stand down the chart, by finding."""
 MOST_GROUPS, NAME, LONG = 12, 26, 60
 LEGEND = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "font": {"size": 11}}
 
@@ -58,15 +62,20 @@ def picture(name: str, table: pd.DataFrame) -> Picture:
     draw, needed = _SPECIAL.get(name, (None, set()))
     if draw is not None and needed <= set(table):
         return draw(table)
-    return intervals(table) if {"low", "high"} <= set(table) else plain(table)
+    return intervals(table) if {"low", "high"} <= set(table) else plain(table, GROUP_OF.get(name, ""))
 
 
-def plain(table: pd.DataFrame) -> Picture:
-    """Every row as a mark: a number across, groups down, scores apart by colour."""
+def plain(table: pd.DataFrame, group: str = "") -> Picture:
+    """Every row as a mark: a number across, groups down, scores apart by colour.
+
+    Args:
+        table: The rows.
+        group: The column whose values stand down the chart; empty for the first that has a few.
+    """
     numbers = [name for name in table.select_dtypes("number") if name not in NO_VALUE and not analyses.is_id(name)]
     if not numbers:
         return None, ""
-    value, group = numbers[0], _group(table)
+    value, group = numbers[0], group if group in table else _group(table)
     rows = table.dropna(subset=[value])
     groups = list(dict.fromkeys(rows[group].astype(str))) if group else [""]
     scores = scores_of(rows)
@@ -80,7 +89,7 @@ def plain(table: pd.DataFrame) -> Picture:
             text=[_hover(row, value) for _, row in some.iterrows()], hovertemplate="%{text}<extra></extra>",
             hoveron="points", fillcolor="rgba(0,0,0,0)", showlegend=len(scores) > 1,
         )  # fmt: skip
-    figure.update_xaxes(title=_words(value), tickformat=".0%" if "share" in value else None)
+    figure.update_xaxes(title=_words(value), tickformat=".0%" if _is_share(value) else None)
     figure.update_yaxes(
         title=_words(group) if group else None, tickvals=groups, autorange="reversed",
         ticktext=[text.chart_text(_readable(group, one), NAME) for one in groups],
@@ -166,7 +175,7 @@ def intervals(table: pd.DataFrame) -> Picture:
             text=[text.chart_text(label, LONG) for label in labels[chosen]], showlegend=len(scores) > 1,
             hovertemplate="%{text}<br><b>%{x:.3g}</b><extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title=f"{_words(value)}, with its 95% interval", tickformat=".0%" if "share" in value else None)
+    figure.update_xaxes(title=f"{_words(value)}, with its 95% interval", tickformat=".0%" if _is_share(value) else None)
     figure.update_yaxes(
         tickvals=list(range(len(groups))), ticktext=[text.chart_text(one, LONG // 2) for one in groups],
         range=[len(groups) - 0.4, -0.6], zeroline=False,
@@ -186,6 +195,10 @@ def _group(table: pd.DataFrame) -> str | None:
     words = [name for name in table.columns if name not in table.select_dtypes("number") and name != "score"]
     few = [name for name in words if name not in analyses.TITLES and not analyses.is_id(name)]
     return next((name for name in few if 1 < table[name].nunique() <= MOST_GROUPS), None)
+
+
+def _is_share(name: str) -> bool:
+    return "share" in name or name in SHARES
 
 
 def _words(name: str | None) -> str:

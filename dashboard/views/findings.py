@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import data
+from dashboard.analyses import finding_jobs as jobs
 from dashboard.analyses import findings as analyses
 from dashboard.components import finding_compute, text, url
 from dashboard.components.downloads import download
@@ -76,7 +77,7 @@ def _planted(run: data.Run, own: dict[str, analyses.Kept], name: str) -> bool:
 
 def _all(run: data.Run, own: dict[str, analyses.Kept], beside: dict[str, dict[str, analyses.Kept]]) -> None:
     """Measuring all of them, and the overview to take away."""
-    job = analyses.findings_job(run)
+    job = jobs.findings_job(run)
     running = job is not None and job.is_active
     times = [one.finished for one in own.values() if isinstance(one, analyses.Measured)]
     finding_compute.ended_badly(run, max(times, default=""))
@@ -153,8 +154,8 @@ def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts
     versions = ", ".join(f"{package} {version}" for package, version in found.versions.items() if package != "platform")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"Measured {text.date(found.finished)} in {text.duration(found.seconds)}; {found.settings['draws']:,} "
-            f"draws of each interval and null, seed {found.settings['seed']}. {text.escape(versions, 400)}."
+            f"Measured {text.date(found.finished)} in {text.duration(found.seconds)}; {found.draws:,} "
+            f"draws of each interval and null, seed {found.seed}. {text.escape(versions, 400)}."
         )
         tables = {"Estimates": found.estimates} | {title(table): rows for table, rows in found.tables.items()}
         download(
@@ -162,13 +163,13 @@ def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts
             f"download_{name}_{abs(hash(label))}", charts,
         )  # fmt: skip
     if label == HERE:
-        st.code(analyses.command(run, only=name), language="bash")
+        st.code(jobs.command_of(run, name, found), language="bash")
 
 
 def _about(found: analyses.Measured) -> dict[str, str | float]:
     return {
         "model": found.model, "corpus": found.corpus, "compared_with": found.other, "verdict": found.verdict,
-        "draws": found.settings["draws"], "seed": found.settings["seed"], "measured": found.finished,
+        "draws": found.draws, "seed": found.seed, "measured": found.finished,
     }  # fmt: skip
 
 
