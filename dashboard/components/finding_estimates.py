@@ -124,7 +124,7 @@ def interval_chart(part: analyses.Part, rows: Mapping[str, pd.DataFrame]) -> go.
     figure.update_xaxes(title={"text": title, "font": {"size": 12}}, range=ends, zeroline=False,
                         tickformat=".0%" if "%" in part.form else None)  # fmt: skip
     figure.update_yaxes(
-        tickvals=list(range(len(scores))), ticktext=[text.chart_text(_named(score), 20) for score in scores],
+        tickvals=list(range(len(scores))), ticktext=[text.chart_text(text.heading(score), 20) for score in scores],
         range=[len(scores) - 0.4, -0.6], showgrid=False, zeroline=False,
     )  # fmt: skip
     legend = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "xref": "container"}
@@ -137,10 +137,6 @@ def scores_of(rows: Mapping[str, pd.DataFrame]) -> list[str]:
     return sorted(found, key=lambda score: score != analyses.INFLUENCE)
 
 
-def _named(score: str) -> str:
-    return score[:1].upper() + score[1:]
-
-
 def _asked(part: analyses.Part) -> str:
     bound = analyses.written(part, part.bound)
     return f"asked: above {bound} →" if part.side == "above" else f"← asked: below {bound}"
@@ -148,7 +144,7 @@ def _asked(part: analyses.Part) -> str:
 
 def _axis(part: analyses.Part) -> list[str]:
     said = part.says.rstrip(",")
-    return textwrap.wrap(said[:1].upper() + said[1:], AXIS)
+    return textwrap.wrap(text.heading(said), AXIS)
 
 
 def _ends(part: analyses.Part, rows: Mapping[str, pd.DataFrame]) -> list[float]:
@@ -177,7 +173,7 @@ def _hover(part: analyses.Part, row: pd.Series) -> str:
     value, low, high, null = (analyses.written(part, row[name]) for name in ("value", "low", "high", "null"))
     chance = f"<br>shuffled labels reach {null}" if pd.notna(row["null"]) else ""
     return (
-        f"{text.chart_text(_named(row['score']), 30)}: <b>{value}</b><br>95% interval {low} to {high}"
+        f"{text.chart_text(text.heading(row['score']), 30)}: <b>{value}</b><br>95% interval {low} to {high}"
         f"<br>{int(row['units']):,} {part.of}{chance}"
     )
 

@@ -9,21 +9,25 @@ import streamlit as st
 
 from dashboard.analyses import findings as analyses
 from dashboard.components import text
-from dashboard.components.figure import NEUTRAL, show_figure
+from dashboard.components.figure import NEUTRAL, PALETTE, show_figure
+from dashboard.components.finding_marks import (
+    COLOURS,
+    LEGEND,
+    LONG,
+    NAME,
+    Picture,
+    intervals,
+    plain,
+    scores_of,
+)  # fmt: skip
 from dashboard.components.heat_map import SCALE
 
-COLOURS = {
-    analyses.INFLUENCE: "#009E73", "gradient dot": "#E69F00", "BM25": "#56B4E9", "hidden states": "#CC79A7",
-}  # fmt: skip
 DASHES = {analyses.INFLUENCE: "solid", "gradient dot": "dash", "BM25": "dot", "hidden states": "dashdot"}
-NO_VALUE = {"low", "high", "null", "null_low", "null_high", "bound", "units", "rank", "number", "tokens", "documents"}
-"""Numbers that stand beside the one that is drawn."""
-SHARES = {"left", "overlap", "matched", "found"}
-"""Numbers that are shares of 1 though their name does not say so."""
-GROUP_OF = {"word_order": "variant", "languages": "language"}
+GROUP_OF = {
+    "word_order": "variant", "scale": "model", "languages": "language", "layers": "third", "problems": "language",
+    "exact_matches": "group",
+}  # fmt: skip
 """The column whose values stand down the chart, by finding."""
-MOST_GROUPS, NAME, LONG = 12, 26, 60
-LEGEND = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "font": {"size": 11}}
 
 
 def show_picture(name: str, found: analyses.Measured, key: str) -> dict[str, go.Figure]:
@@ -48,10 +52,6 @@ def show_picture(name: str, found: analyses.Measured, key: str) -> dict[str, go.
     return {"Picture": drawn}
 
 
-Picture = tuple[go.Figure | None, str]
-"""A chart, and in a sentence what it shows."""
-
-
 def picture(name: str, table: pd.DataFrame) -> Picture:
     """The chart of a finding's picture.
 
@@ -63,42 +63,6 @@ def picture(name: str, table: pd.DataFrame) -> Picture:
     if draw is not None and needed <= set(table):
         return draw(table)
     return intervals(table) if {"low", "high"} <= set(table) else plain(table, GROUP_OF.get(name, ""))
-
-
-def plain(table: pd.DataFrame, group: str = "") -> Picture:
-    """Every row as a mark: a number across, groups down, scores apart by colour.
-
-    Args:
-        table: The rows.
-        group: The column whose values stand down the chart; empty for the first that has a few.
-    """
-    numbers = [name for name in table.select_dtypes("number") if name not in NO_VALUE and not analyses.is_id(name)]
-    if not numbers:
-        return None, ""
-    value, group = numbers[0], group if group in table else _group(table)
-    rows = table.dropna(subset=[value])
-    groups = list(dict.fromkeys(rows[group].astype(str))) if group else [""]
-    scores = scores_of(rows)
-    figure = go.Figure()
-    for score in scores:
-        some = rows[rows["score"] == score] if "score" in rows else rows
-        figure.add_box(
-            x=some[value], y=some[group].astype(str) if group else [""] * len(some), orientation="h",
-            name=text.chart_text(score, NAME), boxpoints="all", jitter=0.5, pointpos=0, offsetgroup=score,
-            marker={"color": COLOURS.get(score, NEUTRAL), "size": 5, "opacity": 0.6}, line={"width": 1.2},
-            text=[_hover(row, value) for _, row in some.iterrows()], hovertemplate="%{text}<extra></extra>",
-            hoveron="points", fillcolor="rgba(0,0,0,0)", showlegend=len(scores) > 1,
-        )  # fmt: skip
-    figure.update_xaxes(title=_words(value), tickformat=".0%" if _is_share(value) else None)
-    figure.update_yaxes(
-        title=_words(group) if group else None, tickvals=groups, autorange="reversed",
-        ticktext=[text.chart_text(_readable(group, one), NAME) for one in groups],
-    )  # fmt: skip
-    height = 130 + max(len(groups), 1) * (16 + 22 * len(scores))
-    figure.update_layout(boxmode="group", height=height, legend=LEGEND)
-    each = "completion" if "completion" in table else "row"
-    by = f", by {_words(group).lower()}" if group else ""
-    return figure, f"A point is a {each}; the boxes hold the middle half of each group{by}."
 
 
 def tails(table: pd.DataFrame) -> Picture:
@@ -122,6 +86,25 @@ def tails(table: pd.DataFrame) -> Picture:
     figure.update_yaxes(title="Completions with this share or more", tickformat=".0%", range=[0, 1.02])
     figure.update_layout(legend=LEGEND, height=400)
     return figure, "A curve far to the right: most completions owe much of their influence to few documents."
+
+
+def reasoning(table: pd.DataFrame) -> Picture:
+    """Influence per nat of longer and longer parts of the ranking, a curve for each family."""
+    figure = go.Figure()
+    looks = zip(dict.fromkeys(table["family"]), PALETTE[2:], ("solid", "dash"), strict=False)
+    for family, colour, dash in looks:
+        rows = table[table["family"] == family]
+        figure.add_scatter(
+            x=rows["strongest"], y=rows["influence_per_nat"], mode="lines+markers", marker={"size": 7},
+            name=text.heading(text.chart_text(family, NAME)), line={"color": colour, "dash": dash, "width": 2.5},
+            error_y={"array": rows["high"] - rows["influence_per_nat"], "thickness": 1.6,
+                     "arrayminus": rows["influence_per_nat"] - rows["low"]},
+            hovertemplate="%{x}: %{y:,.3g}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="Strongest documents")
+    figure.update_yaxes(title="Influence per nat of completion", rangemode="tozero")
+    figure.update_layout(legend=LEGEND, height=380)
+    return figure, "Medians over completions with 95% intervals, of the documents that raise each most."
 
 
 def procedures(table: pd.DataFrame) -> Picture:
@@ -156,68 +139,9 @@ def procedures(table: pd.DataFrame) -> Picture:
     )
 
 
-def intervals(table: pd.DataFrame) -> Picture:
-    """Every row as an estimate with its interval, scores apart by colour."""
-    numbers = [name for name in table.select_dtypes("number") if name not in NO_VALUE and not analyses.is_id(name)]
-    value = numbers[0]
-    words = [name for name in table if name not in table.select_dtypes("number") and name != "score"]
-    told = [name for name in words if not analyses.is_id(name) and table[name].nunique() > 1]
-    labels = table[told].astype(str).agg(" · ".join, axis=1) if told else pd.Series("", table.index)
-    groups, scores = list(dict.fromkeys(labels)), scores_of(table)
-    figure = go.Figure()
-    for place, score in enumerate(scores):
-        chosen = table["score"] == score if "score" in table else slice(None)
-        rows, shift = table[chosen], 0.6 * ((place + 0.5) / len(scores) - 0.5)
-        figure.add_scatter(
-            x=rows[value], y=[groups.index(label) + shift for label in labels[chosen]], mode="markers",
-            name=text.chart_text(score, NAME), marker={"color": COLOURS.get(score, NEUTRAL), "size": 8},
-            error_x={"array": rows["high"] - rows[value], "arrayminus": rows[value] - rows["low"], "thickness": 1.6},
-            text=[text.chart_text(label, LONG) for label in labels[chosen]], showlegend=len(scores) > 1,
-            hovertemplate="%{text}<br><b>%{x:.3g}</b><extra>%{fullData.name}</extra>",
-        )  # fmt: skip
-    figure.update_xaxes(title=f"{_words(value)}, with its 95% interval", tickformat=".0%" if _is_share(value) else None)
-    figure.update_yaxes(
-        tickvals=list(range(len(groups))), ticktext=[text.chart_text(one, LONG // 2) for one in groups],
-        range=[len(groups) - 0.4, -0.6], zeroline=False,
-    )  # fmt: skip
-    figure.update_layout(height=130 + len(groups) * (14 + 14 * len(scores)), legend=LEGEND)
-    return figure, "Each mark is an estimate with its 95% interval."
-
-
-def scores_of(table: pd.DataFrame) -> list[str]:
-    """Scores of a picture, influence first."""
-    found = list(dict.fromkeys(table["score"])) if "score" in table else [analyses.INFLUENCE]
-    return sorted(found, key=lambda score: score != analyses.INFLUENCE)
-
-
-def _group(table: pd.DataFrame) -> str | None:
-    """The column whose values stand down the chart: the first that has a few."""
-    words = [name for name in table.columns if name not in table.select_dtypes("number") and name != "score"]
-    few = [name for name in words if name not in analyses.TITLES and not analyses.is_id(name)]
-    return next((name for name in few if 1 < table[name].nunique() <= MOST_GROUPS), None)
-
-
-def _is_share(name: str) -> bool:
-    return "share" in name or name in SHARES
-
-
-def _words(name: str | None) -> str:
-    said = (name or "").replace("_", " ")
-    return said[:1].upper() + said[1:]
-
-
-def _readable(group: str | None, value: str) -> str:
-    return text.language(value) if group == "language" else value
-
-
-def _hover(row: pd.Series, value: str) -> str:
-    titles = [text.chart_text(str(row[name]), LONG) for name in row.index if name in analyses.TITLES and row[name]]
-    score = [text.chart_text(str(row["score"]), NAME)] if "score" in row.index else []
-    return "<br>".join([*titles, *score, f"<b>{text.number(row[value])}</b>"])
-
-
 _SPECIAL: Mapping[str, tuple[Callable[[pd.DataFrame], Picture], set[str]]] = {
     "tails": (tails, {"score", "completion", "top_share"}),
+    "reasoning": (reasoning, {"family", "strongest", "influence_per_nat", "low", "high"}),
     "procedures": (procedures, {"score", "completion", "other", "task", "correlation"}),
 }
 """Pictures drawn for a finding, and the columns they need."""

@@ -25,15 +25,9 @@ def behind(run: data.Run | None, tables: Mapping[str, pd.DataFrame], key: str) -
     for number, (name, table) in enumerate(tables.items()):
         if name == "picture" or table.empty:
             continue
-        st.markdown(f"**{text.escape(title(name))}**")
+        st.markdown(f"**{text.escape(text.heading(name))}**")
         places = analyses.places_of(run, table) if run is not None else pd.DataFrame(index=table.index)
-        _table(table, places, f"{key}_{number}", title(name))
-
-
-def title(name: str) -> str:
-    """A table's or column's name as pages show it."""
-    said = name.replace("_", " ")
-    return said[:1].upper() + said[1:]
+        _table(table, places, f"{key}_{number}", text.heading(name))
 
 
 def _table(table: pd.DataFrame, places: pd.DataFrame, key: str, name: str) -> None:
@@ -73,9 +67,9 @@ def _cell(value: Any) -> str:
 
 def _column(table: pd.DataFrame, name: str) -> Any:
     if pd.api.types.is_bool_dtype(table[name]):
-        return st.column_config.CheckboxColumn(title(name), width=WORD_PX)
+        return st.column_config.CheckboxColumn(text.heading(name), width=WORD_PX)
     if pd.api.types.is_integer_dtype(table[name]):
-        return st.column_config.NumberColumn(title(name), width=NUMBER_PX, format="localized")
+        return st.column_config.NumberColumn(text.heading(name), width=NUMBER_PX, format="localized")
     if pd.api.types.is_numeric_dtype(table[name]):
-        return st.column_config.NumberColumn(title(name), width=NUMBER_PX, format="%.3g")
-    return st.column_config.TextColumn(title(name), width=TITLE_PX if name in analyses.TITLES else WORD_PX)
+        return st.column_config.NumberColumn(text.heading(name), width=NUMBER_PX, format="%.3g")
+    return st.column_config.TextColumn(text.heading(name), width=TITLE_PX if name in analyses.TITLES else WORD_PX)

@@ -11,7 +11,7 @@ from dashboard.components.finding_claim import claim_card
 from dashboard.components.finding_estimates import estimates
 from dashboard.components.finding_overview import HERE, answer, badge, overview, overview_table
 from dashboard.components.finding_pictures import show_picture
-from dashboard.components.finding_tables import behind, title
+from dashboard.components.finding_tables import behind
 from dashboard.components.page import ask
 from dashboard.components.run_choice import need_scores
 
@@ -157,7 +157,7 @@ def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts
             f"Measured {text.date(found.finished)} in {text.duration(found.seconds)}; {found.draws:,} "
             f"draws of each interval and null, seed {found.seed}. {text.escape(versions, 400)}."
         )
-        tables = {"Estimates": found.estimates} | {title(table): rows for table, rows in found.tables.items()}
+        tables = {"Estimates": found.estimates} | {text.heading(table): rows for table, rows in found.tables.items()}
         download(
             tables, _provenance(run) | _about(found) if label == HERE else _about(found), f"finding_{name}",
             f"download_{name}_{abs(hash(label))}", charts,
