@@ -291,7 +291,7 @@ def test_results_of_the_repository_stand_beside_the_runs_own(open_page, tmp_path
     assert "Elsewhere 7 nats" in words(app)
     assert "It was measured with" not in words(app)  # of the run's own only
     charts = app.get(CHARTS)
-    assert len(charts) == len(RULES["tails"].parts) + 2
+    assert len(charts) == len(RULES["tails"].parts) + 1
     pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us on")
     pills.set_value([]).run()
     assert not app.exception and "Elsewhere 7 nats" not in words(app)

@@ -9,11 +9,10 @@ from typing import Any, get_args
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
 from engine.check.result import Result, read_result
 from engine.errors import WhenceError
 from engine.findings.claims import CLAIMS, Claim, Source
-from engine.findings.findings import code_hash, steps_of
+from engine.findings.findings import code_hash, sample_hash, steps_of
 from engine.findings.rules import RULES, Part, Verdict
 from engine.findings.show import written as write_number
 from engine.findings.study import CONTROLS, INFLUENCE
@@ -166,9 +165,14 @@ def state_of(run: Run) -> dict[str, Any]:
     return told
 
 
-def is_planted(run: Run, name: str) -> bool:
-    """Whether what would bring a finding about was written into a run's corpus for it."""
-    return CLAIMS[name].planted and data.is_of_sample(run)
+def is_sample(run: Run) -> bool:
+    """Whether a run's corpus is the embedded sample, whatever its file is called."""
+    return run.fit["inputs"].get("corpus_hash") == _sample_hash()
+
+
+@st.cache_resource(show_spinner=False)
+def _sample_hash() -> str:
+    return sample_hash()
 
 
 TITLES = ("completion", "document", "question", "title", "other", "strongest")

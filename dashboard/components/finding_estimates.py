@@ -15,8 +15,8 @@ COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8E7CC3", "#B0703A", "#7
 """Of what was measured side by side: none that stands for raising or lowering."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star")
 NULL = "rgba(140,140,150,0.28)"
-ROW_PX, AROUND_PX, LINE_PX = 34, 96, 17
-AXIS = 58
+ROW_PX, AROUND_PX, LINE_PX = 34, 104, 17
+AXIS = 44
 """Characters of a line under an axis; they fit a narrow window."""
 DODGE = 0.26
 ANSWERS = {
@@ -115,17 +115,16 @@ def interval_chart(part: analyses.Part, rows: Mapping[str, pd.DataFrame]) -> go.
             marker={"symbol": "square", "size": 12, "color": NULL},
         )  # fmt: skip
     figure.add_vline(x=part.bound, line={"color": NEUTRAL, "width": 2, "dash": "dash"})
-    above = part.side == "above"
     figure.add_annotation(
-        x=part.bound, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"size": 12},
-        xanchor="left" if above else "right", text=_asked(part),
+        x=part.bound, y=0, yref="paper", yanchor="bottom", showarrow=False, font={"size": 12}, text=_asked(part),
+        xanchor="left" if 2 * part.bound < sum(ends) else "right",
     )  # fmt: skip
     title = "<br>".join(text.chart_text(line, AXIS) for line in _axis(part))
     figure.update_xaxes(title={"text": title, "font": {"size": 12}}, range=ends, zeroline=False,
                         tickformat=".0%" if "%" in part.form else None)  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(scores))), ticktext=[text.chart_text(text.heading(score), 20) for score in scores],
-        range=[len(scores) - 0.4, -0.6], showgrid=False, zeroline=False,
+        range=[len(scores), -0.6], showgrid=False, zeroline=False,
     )  # fmt: skip
     legend = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "xref": "container"}
     return figure.update_layout(legend=legend | {"font": {"size": 11}})

@@ -20,8 +20,7 @@ COLOURS = {
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
 PLANTED = ":violet-badge[:material/potted_plant: planted]"
-NOTHING = "–"
-WIDTHS, SENTENCE = (0.4, 0.18, 0.42), 320
+ALONE, BESIDE, SENTENCE = (0.4, 0.18, 0.42), (0.38, 0.26, 0.36), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
@@ -93,7 +92,9 @@ def overview(
     """
     with st.container(border=True, gap="small", key="overview"):
         for name, claim in analyses.CLAIMS.items():
-            title, verdicts, sentence = st.columns(WIDTHS, gap="medium", vertical_alignment="center")
+            title, verdicts, sentence = st.columns(
+                BESIDE if beside else ALONE, gap="medium", vertical_alignment="center"
+            )
             title.button(
                 f"{claim.number}. {text.escape(claim.title)}", key=f"show_{name}", on_click=on_choose, args=(name,),
                 type="tertiary", icon=":material/arrow_forward:" if name == shown else ":material/chevron_right:",
@@ -101,16 +102,15 @@ def overview(
             verdicts.markdown(_verdicts(name, own, beside))
             found = own[name]
             said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""
-            sentence.caption(f"{f'{PLANTED} ' if planted(name) else ''}{said}" or NOTHING)
+            mark = f"{PLANTED} " if planted(name) else ""
+            if mark or said:
+                sentence.caption(f"{mark}{said}")
 
 
 def _verdicts(name: str, own: Results, beside: Mapping[str, Results]) -> str:
-    """The verdict here; on further lines those elsewhere."""
-    lines = [
-        badge(own[name]),
-        *(f"{badge(results[name])} {text.escape(label, 40)}" for label, results in beside.items()),
-    ]
-    return "  \n".join(lines)
+    """The verdict here; on further lines those elsewhere, where it was measured."""
+    elsewhere = {label: results[name] for label, results in beside.items() if results[name] is not None}
+    return "  \n".join([badge(own[name]), *(f"{badge(one)} {text.escape(at, 40)}" for at, one in elsewhere.items())])
 
 
 def overview_table(own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from dashboard.analyses import findings as analyses
 from dashboard.components import text
 
 MAX_ROWS, VISIBLE_ROWS, ROW_PX = 500, 8, 35
-TITLE_PX, WORD_PX, NUMBER_PX = 280, 120, 100
+TITLE_PX, WORD_PX, NUMBER_PX, LETTER_PX = 280, 120, 90, 9
 
 
 def behind(run: data.Run | None, tables: Mapping[str, pd.DataFrame], key: str) -> None:
@@ -68,8 +68,8 @@ def _cell(value: Any) -> str:
 def _column(table: pd.DataFrame, name: str) -> Any:
     if pd.api.types.is_bool_dtype(table[name]):
         return st.column_config.CheckboxColumn(text.heading(name), width=WORD_PX)
-    if pd.api.types.is_integer_dtype(table[name]):
-        return st.column_config.NumberColumn(text.heading(name), width=NUMBER_PX, format="localized")
     if pd.api.types.is_numeric_dtype(table[name]):
-        return st.column_config.NumberColumn(text.heading(name), width=NUMBER_PX, format="%.3g")
+        form = "localized" if pd.api.types.is_integer_dtype(table[name]) else "%.3g"
+        wide = max(NUMBER_PX, LETTER_PX * len(name))
+        return st.column_config.NumberColumn(text.heading(name), width=wide, format=form)
     return st.column_config.TextColumn(text.heading(name), width=TITLE_PX if name in analyses.TITLES else WORD_PX)

@@ -72,7 +72,9 @@ def _beside() -> dict[str, dict[str, analyses.Kept]]:
 
 def _planted(run: data.Run, own: dict[str, analyses.Kept], name: str) -> bool:
     found = own[name]
-    return found.planted if isinstance(found, analyses.Measured) else analyses.is_planted(run, name)
+    if isinstance(found, analyses.Measured):
+        return found.planted
+    return analyses.CLAIMS[name].planted and analyses.is_sample(run)
 
 
 def _all(run: data.Run, own: dict[str, analyses.Kept], beside: dict[str, dict[str, analyses.Kept]]) -> None:
@@ -113,15 +115,16 @@ def _finding(
     elsewhere = {label: results[name] for label, results in beside.items()}
     if elsewhere:
         st.markdown(" · ".join(f"{text.escape(label, 80)} {badge(one)}" for label, one in elsewhere.items()))
-    claim_card(claim, _planted(run, own, name), data.is_of_sample(run))
+    claim_card(claim, _planted(run, own, name), analyses.is_sample(run))
     if isinstance(found, analyses.Unreadable):
         st.error(text.escape(found.why, 600), icon=":material/error:")
     if not isinstance(found, analyses.Measured):
         st.info("This finding has not been measured on this run.", icon=":material/science:")
         finding_compute.measure(run, only=name)
     else:
-        for why in analyses.outdated(run, name, found):
-            st.warning(why, icon=":material/history:")
+        why = analyses.outdated(run, name, found)
+        if why:
+            st.warning(" ".join(why), icon=":material/history:")
     sides = {HERE: found} | elsewhere
     measured = {label: one for label, one in sides.items() if isinstance(one, analyses.Measured)}
     _measured(run, name, measured)
@@ -141,12 +144,24 @@ def _measured(run: data.Run, name: str, measured: dict[str, analyses.Measured]) 
             whose = f" ({text.escape(label)})" if len(measured) > 1 else ""
             st.markdown(f"**What is open{whose}**")
             st.markdown("\n".join(f"- {text.escape(one, 600)}" for one in found.open))
-    for number, (label, found) in enumerate(measured.items()):
-        key = f"{name}_{number}"
-        st.subheader("The picture" if len(measured) == 1 else f"The picture: {text.escape(label)}", anchor=False)
-        drawn = show_picture(name, found, f"picture_{key}")
-        behind(run if label == HERE else None, found.tables, f"behind_{key}")
-        _made(run, name, label, found, charts | drawn)
+    if measured:
+        st.subheader("What lies behind it", anchor=False)
+    if len(measured) > 1:
+        tabs = st.tabs([text.escape(label, 60) for label in measured], key=f"of_{name}", on_change="rerun")
+        for tab, label in zip(tabs, measured, strict=True):
+            with tab:
+                if tab.open:
+                    _behind(run, name, label, measured[label], charts)
+    else:
+        for label, found in measured.items():
+            _behind(run, name, label, found, charts)
+
+
+def _behind(run: data.Run, name: str, label: str, found: analyses.Measured, charts: dict) -> None:
+    """A result's picture, its tables, and how it was measured."""
+    drawn = show_picture(name, found, f"picture_{name}_{label}")
+    behind(run if label == HERE else None, found.tables, f"behind_{name}_{label}")
+    _made(run, name, label, found, charts | drawn)
 
 
 def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts: dict) -> None:
@@ -160,7 +175,7 @@ def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts
         tables = {"Estimates": found.estimates} | {text.heading(table): rows for table, rows in found.tables.items()}
         download(
             tables, _provenance(run) | _about(found) if label == HERE else _about(found), f"finding_{name}",
-            f"download_{name}_{abs(hash(label))}", charts,
+            f"download_{name}_{label}", charts,
         )  # fmt: skip
     if label == HERE:
         st.code(jobs.command_of(run, name, found), language="bash")
