@@ -387,6 +387,58 @@ def test_the_heat_map_of_procedures_keeps_tasks_together_and_leaves_out_the_diag
     assert list(figure.layout.xaxis.ticktext) == ["Sum", "Slope"]
 
 
+def test_the_multipliers_of_sources_stand_with_their_intervals_by_kind_and_end():
+    rows = [
+        {"kind": kind, "end": end, "score": score, "source": source, "multiplier": 2.0, "low": 1.5, "high": 3.0}
+        for kind, end in (("reasoning", "raised"), ("reasoning", "lowered"), ("factual", "raised"))
+        for score in ("influence", "BM25") for source in ("Web", "Books")
+    ]  # fmt: skip
+    figure, _ = finding_pictures.picture("sources", pd.DataFrame(rows))
+    assert [one.name for one in figure.data] == [
+        "Reasoning, raised most", "Reasoning, lowered most", "Factual, raised most"
+    ]  # fmt: skip
+    assert list(figure.data[0].error_x.array) == [1.0, 1.0] and list(figure.data[0].error_x.arrayminus) == [0.5, 0.5]
+    assert list(figure.layout.yaxis.ticktext) == ["Web", "Books"]
+
+
+def test_the_thirds_of_the_network_are_means_over_completions():
+    rows = [
+        {"completion": str(n), "family": family, "score": score, "third": third,
+         "share": share * (score == "influence")}
+        for score in ("influence", "gradient dot") for family in ("factual", "code")
+        for n, shares in enumerate(([0.2, 0.3, 0.5], [0.4, 0.3, 0.3]))
+        for third, share in zip(("lower", "middle", "upper"), shares, strict=True)
+    ]  # fmt: skip
+    figure, _ = finding_pictures.picture("layers", pd.DataFrame(rows))
+    assert [bar.name for bar in figure.data] == ["Factual", "Code"]
+    assert list(figure.data[0].y) == pytest.approx([0.3, 0.3, 0.4])
+
+
+def test_a_rare_token_is_a_point_and_one_that_the_corpus_lacks_is_none():
+    rows = pd.DataFrame(
+        {"completion": ["a", "b"], "token": ["x", "y"], "occurrences": [3, 0], "effective_number": [2.0, 5]}
+    )
+    figure, _ = finding_pictures.picture("rare_tokens", rows)
+    assert list(figure.data[0].x) == [3] and list(figure.data[0].y) == [2.0]
+
+
+def test_influence_per_nat_is_a_curve_for_each_family():
+    rows = [
+        {"family": family, "strongest": top, "score": "influence", "influence_per_nat": 2.0, "low": 1.0, "high": 4.0}
+        for family in ("factual", "reasoning") for top in ("top 1%", "top 10%")
+    ]  # fmt: skip
+    figure, _ = finding_pictures.picture("reasoning", pd.DataFrame(rows))
+    assert [curve.name for curve in figure.data] == ["Factual", "Reasoning"]
+    assert list(figure.data[0].x) == ["top 1%", "top 10%"]
+
+
+def test_the_shares_of_the_top_1_percent_are_curves_that_fall():
+    rows = pd.DataFrame({"score": ["influence"] * 3, "completion": list("abc"), "top_share": [0.3, 0.1, 0.2]})
+    figure, _ = finding_pictures.picture("tails", rows)
+    assert list(figure.data[0].x) == [0.1, 0.2, 0.3]
+    assert list(figure.data[0].y) == pytest.approx([1, 2 / 3, 1 / 3])
+
+
 def test_rows_lead_to_their_completion_and_document_by_id_or_by_a_title_that_is_unique(tmp_path):
     run = make_run(tmp_path / "run")
     by_id = pd.DataFrame({"completion": ["What comes after once?"], "document": ["Whatever"], "id": ["plain-3"]})

@@ -24,7 +24,7 @@ from dashboard.components.heat_map import SCALE
 
 DASHES = {analyses.INFLUENCE: "solid", "gradient dot": "dash", "BM25": "dot", "hidden states": "dashdot"}
 GROUP_OF = {
-    "word_order": "variant", "scale": "model", "languages": "language", "layers": "third", "problems": "language",
+    "word_order": "variant", "scale": "model", "languages": "language", "problems": "language",
     "exact_matches": "group",
 }  # fmt: skip
 """The column whose values stand down the chart, by finding."""
@@ -139,9 +139,73 @@ def procedures(table: pd.DataFrame) -> Picture:
     )
 
 
+def rare_tokens(table: pd.DataFrame) -> Picture:
+    """Each completion token: how often it stands in the corpus, and how many documents it draws on."""
+    rows = table[(table["occurrences"] > 0) & table["effective_number"].notna()]
+    hover = [
+        f"“{text.chart_text(row.token, NAME)}”<br>{text.chart_text(row.completion, LONG)}"
+        f"<br>{row.occurrences:,.0f} times in the corpus<br><b>{row.effective_number:,.1f}</b> documents"
+        for row in rows.itertuples()
+    ]
+    figure = go.Figure(
+        go.Scatter(x=rows["occurrences"], y=rows["effective_number"], mode="markers", text=hover, showlegend=False,
+                   hovertemplate="%{text}<extra></extra>",
+                   marker={"color": COLOURS[analyses.INFLUENCE], "size": 6, "opacity": 0.6})
+    )  # fmt: skip
+    figure.update_xaxes(title="Times the token stands in the corpus (log)", type="log", dtick=1)
+    figure.update_yaxes(title="Effective number of documents (log)", type="log", dtick=1)
+    figure.update_layout(height=400)
+    return figure, "A point is a token of a completion. If rare tokens drew on few documents, points would rise."
+
+
+def sources(table: pd.DataFrame) -> Picture:
+    """How many times its share of the corpus each source has at the ends of the rankings, by influence."""
+    rows = table[table["score"] == analyses.INFLUENCE]
+    names, groups = list(dict.fromkeys(rows["source"])), list(rows.groupby(["kind", "end"], sort=False))
+    figure = go.Figure()
+    for place, ((kind, end), some) in enumerate(groups):
+        shift, colour = 0.7 * ((place + 0.5) / len(groups) - 0.5), PALETTE[2 + place % 5]
+        figure.add_scatter(
+            x=some["multiplier"], y=[names.index(one) + shift for one in some["source"]], mode="markers",
+            name=f"{text.heading(text.chart_text(kind, NAME))}, {end} most",
+            marker={"color": colour, "size": 8, "symbol": ("circle", "diamond")[end != "raised"]},
+            error_x={"array": some["high"] - some["multiplier"], "arrayminus": some["multiplier"] - some["low"],
+                     "thickness": 1.6, "color": colour},
+            hovertemplate="%{x:.2f} times<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.add_vline(x=1, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
+    figure.update_xaxes(title="Times its share of the corpus", rangemode="tozero")
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=[text.chart_text(one, NAME) for one in names], zeroline=False,
+        range=[len(names) - 0.4, -0.6],
+    )  # fmt: skip
+    figure.update_layout(height=150 + 44 * len(names), legend=LEGEND | {"orientation": "v", "y": -60 / 300})
+    return figure, "95% intervals over completions. At the dashed line a source is as frequent as in the corpus."
+
+
+def layers(table: pd.DataFrame) -> Picture:
+    """The share of influence that each third of the network carries, by family of completions."""
+    rows = table[table["score"] == analyses.INFLUENCE]
+    figure = go.Figure()
+    for place, (family, some) in enumerate(rows.groupby("family", sort=False)):
+        means = some.groupby("third", sort=False)["share"].mean()
+        figure.add_bar(
+            x=[text.heading(third) for third in means.index], y=means, marker_color=PALETTE[2 + place % 5],
+            name=text.heading(text.chart_text(family or "other", NAME)),
+            hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="Third of the network")
+    figure.update_yaxes(title="Share of the influence", tickformat=".0%")
+    figure.update_layout(barmode="group", height=380, legend=LEGEND)
+    return figure, "Means over completions, of the influence of each one's strongest documents."
+
+
 _SPECIAL: Mapping[str, tuple[Callable[[pd.DataFrame], Picture], set[str]]] = {
     "tails": (tails, {"score", "completion", "top_share"}),
     "reasoning": (reasoning, {"family", "strongest", "influence_per_nat", "low", "high"}),
+    "rare_tokens": (rare_tokens, {"completion", "token", "occurrences", "effective_number"}),
+    "sources": (sources, {"score", "source", "kind", "end", "multiplier", "low", "high"}),
+    "layers": (layers, {"score", "family", "third", "share"}),
     "procedures": (procedures, {"score", "completion", "other", "task", "correlation"}),
 }
 """Pictures drawn for a finding, and the columns they need."""
