@@ -81,24 +81,26 @@ def overview(
     own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool], shown: str,
     on_choose: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Show a row for each finding; its title shows it below.
+    """Show a row for each finding; its number shows it below.
 
     Args:
         own: What was measured on the run in use.
         beside: What was measured elsewhere, by what it was measured on.
         planted: Whether a finding was planted in the run's corpus.
         shown: The finding that is shown below.
-        on_choose: Called with the finding whose title is clicked.
+        on_choose: Called with the finding whose number is clicked.
     """
     with st.container(border=True, gap="small", key="overview"):
         for name, claim in analyses.CLAIMS.items():
             title, verdicts, sentence = st.columns(
                 BESIDE if beside else ALONE, gap="medium", vertical_alignment="center"
             )
-            title.button(
-                f"{claim.number}. {text.escape(claim.title)}", key=f"show_{name}", on_click=on_choose, args=(name,),
-                type="tertiary", icon=":material/arrow_forward:" if name == shown else ":material/chevron_right:",
-            )  # fmt: skip
+            with title.container(horizontal=True, vertical_alignment="center"):  # a button would cut a long title short
+                st.button(
+                    f"{claim.number}.", key=f"show_{name}", on_click=on_choose, args=(name,), help="Show it below",
+                    type="primary" if name == shown else "secondary",
+                )  # fmt: skip
+                st.markdown(text.escape(claim.title))
             verdicts.markdown(_verdicts(name, own, beside))
             found = own[name]
             said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""

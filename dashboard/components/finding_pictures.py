@@ -155,7 +155,7 @@ def rare_tokens(table: pd.DataFrame) -> Picture:
     figure.update_xaxes(title="Times the token stands in the corpus (log)", type="log", dtick=1)
     figure.update_yaxes(title="Effective number of documents (log)", type="log", dtick=1)
     figure.update_layout(height=400)
-    return figure, "A point is a completion’s token. Were rare tokens owed to fewer documents, they would rise to the right."
+    return figure, "A point is a token of a completion. Were rare ones owed to fewer documents, points would rise."
 
 
 def sources(table: pd.DataFrame) -> Picture:
