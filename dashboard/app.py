@@ -21,6 +21,7 @@ page = st.navigation(
         ),
         st.Page("views/sources.py", title="Sources", icon=":material/donut_small:", url_path="sources"),
         st.Page("views/word_order.py", title="Word order", icon=":material/shuffle:", url_path="word-order"),
+        st.Page("views/findings.py", title="Findings", icon=":material/science:", url_path="findings"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page("views/map.py", title="Map", icon=":material/bubble_chart:", url_path="map"),
     ],

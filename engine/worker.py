@@ -189,12 +189,21 @@ def _map(context: WorkerContext, arguments: dict[str, Any], progress: Progress) 
     return {"documents": len(made.documents), "seconds": made.seconds}
 
 
+def _findings(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.findings.findings import measure_findings
+    from engine.settings import FindingsSettings
+
+    measure_findings(FindingsSettings(**arguments), progress)
+    return {}
+
+
 HANDLERS: Mapping[str, Handler] = {
     "run": _run,
     "tokens": _tokens,
     "ablate": _ablate,
     "ablate_top": _ablate_top,
     "map": _map,
+    "findings": _findings,
 }
 
 

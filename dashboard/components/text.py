@@ -80,6 +80,12 @@ def chart_text(text: str, limit: int = 16) -> str:
     return html.escape(plain(text, limit).replace(" ", "\u00a0") or "␣", quote=False)  # charts show &quot; as it is
 
 
+def heading(name: str) -> str:
+    """The name of a column, a table or a score as a heading: ``top_share`` as ``Top share``."""
+    said = name.replace("_", " ")
+    return said[:1].upper() + said[1:]
+
+
 def number(value: float, digits: int = 3) -> str:
     """A signed number with ``digits`` significant digits, as ``+1,230`` or ``−0.00456``."""
     if value == 0 or not math.isfinite(value):

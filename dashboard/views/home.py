@@ -20,6 +20,8 @@ QUESTIONS = (
      "Sources and languages among the strongest documents against their share of the corpus."),
     ("word_order", "What is left when the order is gone?", ":material/shuffle:",
      "A document beside its reversed, shuffled and cut variants, scored for the same completion."),
+    ("findings", "Do the literature's findings hold here?", ":material/science:",
+     "Eleven findings, each judged by a rule that was fixed before any run was looked at."),
     ("compare", "Do these two agree?", ":material/compare_arrows:",
      "Two completions, or two runs: other models, damping factors or layers."),
     ("map", "What lies near what?", ":material/bubble_chart:",

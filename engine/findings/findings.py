@@ -131,19 +131,21 @@ def _sample_truth(run: Run) -> dict[str, Known]:
 def _made_from(study: Study, planted: bool) -> dict[str, Any]:
     truth = repr({id: astuple(known) for id, known in sorted(study.truth.items())})
     made = MadeFrom(
-        study.draws, study.seed, _steps(study.run), None if study.other is None else _steps(study.other),
-        hashlib.sha256(truth.encode()).hexdigest(), planted, _code(),
+        study.draws, study.seed, steps_of(study.run), None if study.other is None else steps_of(study.other),
+        hashlib.sha256(truth.encode()).hexdigest(), planted, code_hash(),
     )  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(asdict(made)))
     return plain
 
 
-def _steps(run: Run) -> dict[str, Any]:
+def steps_of(run: Run) -> dict[str, Any]:
+    """What decides what a run's scores are: settings, inputs and versions of its steps."""
     steps = {"fit": run.fit, "query": run.query, "score": run.score}
     return {name: {key: step[key] for key in ("settings", "inputs", "versions")} for name, step in steps.items()}
 
 
-def _code() -> str:
+def code_hash() -> str:
+    """SHA-256 of the code that measures and judges."""
     digest, engine = hashlib.sha256(), Path(__file__).parents[1]
     for file in sorted(path for folder in CODE for path in (engine / folder).rglob("*.py")):
         digest.update(file.read_bytes())
