@@ -5,7 +5,11 @@ the tokens shared with the query. The baseline is another thing: full Okapi BM25
 words (k1 1.5, b 0.75) by bm25s.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+
+# bm25s calls JAX where it is installed, which would take three quarters of a GPU's memory for itself.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import bm25s
 import numpy as np
