@@ -24,6 +24,8 @@ from engine.windows import sample_documents, shard_numbers, shard_windows
 
 ITERATIONS, DOCUMENTS = 10, 200
 RESIDUAL = "residual"
+SOLVED = 0.1
+UNSOLVED = " It is not solved yet: more --cg-documents make it easier to solve, more --cg-iterations bring it closer."
 HELD = 5
 """Vectors that a row needs at once: solution, residual, search direction, its product, preconditioned residual."""
 HELD_NUMBERS = 1 << 28
@@ -159,7 +161,7 @@ class Refiner:
         self._progress.note(
             f"Conjugate gradients over {len(self._windows):,} windows of {self._documents:,} documents: the relative "
             f"residual fell from {median[0]:.2g} to {median[-1]:.2g} (median over completion tokens; "
-            f"the largest is {largest[-1]:.2g})."
+            f"the largest is {largest[-1]:.2g})." + UNSOLVED * (median[-1] > SOLVED)
         )
         return {
             "key": self.key,
