@@ -189,12 +189,21 @@ def _map(context: WorkerContext, arguments: dict[str, Any], progress: Progress) 
     return {"documents": len(made.documents), "seconds": made.seconds}
 
 
+def _check(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.checks import run_check, settings_of
+
+    settings = settings_of(arguments["check"], arguments["settings"])
+    run_check(arguments["check"], settings, Path(arguments["out"]), progress)
+    return {}
+
+
 HANDLERS: Mapping[str, Handler] = {
     "run": _run,
     "tokens": _tokens,
     "ablate": _ablate,
     "ablate_top": _ablate_top,
     "map": _map,
+    "check": _check,
 }
 
 
