@@ -79,8 +79,8 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
         ),
         "left_out": number(
             "If left out", format="%+.3g", width=85,
-            help=f"Predicted change of the measurement, in {measured}, on training without the document: first order, "
-            "not calibrated against retraining.",
+            help=f"Predicted change of the measurement, in {measured}, on training without the document: first order; "
+            "below the table, how such predictions compared with training again.",
         ),
         "gradient_dot": number(
             "Grad. dot", format="%+.3g", width=85,

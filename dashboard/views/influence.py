@@ -5,10 +5,12 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text, url
+from dashboard.components.calibration import calibration_sentence
 from dashboard.components.completion_tokens import choose_tokens
 from dashboard.components.document_panel import Choice, document_panel
 from dashboard.components.document_table import document_table
 from dashboard.components.downloads import download
+from dashboard.components.leave_out_panel import leave_out_panel
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.run_choice import need_scores
 
@@ -46,6 +48,9 @@ def main() -> None:
         _nothing(ranking)
     else:
         document_table(choice, shown, document, on_open=_open)
+        if "left_out" in shown:
+            st.caption(calibration_sentence())
+        leave_out_panel(choice, shown, document)
     _how_to_read(run)
     if document is not None:
         st.space("small")
