@@ -23,6 +23,7 @@ page = st.navigation(
         st.Page("views/word_order.py", title="Word order", icon=":material/shuffle:", url_path="word-order"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page("views/map.py", title="Map", icon=":material/bubble_chart:", url_path="map"),
+        st.Page("views/trust.py", title="Trust", icon=":material/verified:", url_path="trust"),
     ],
     position="top",
 )

@@ -23,6 +23,7 @@ __all__ = ["BM25", "DOCUMENTS", "INFLUENCE", "RANDOM", "TOKENS", "Result"]
 ESTIMATED = frozenset((*ESTIMATORS.values(), "exact"))
 """Names of estimators of influence in results; whatever else stands there is a baseline."""
 LEAVE_OUT, STABILITY = "leave-out", "stability"
+VERDICTS = ("steady", "shaky", "noise")
 NEEDED = {
     "exact": {"estimators"},
     "lds": {"estimators", "queries", "ceiling", "bench"},

@@ -8,7 +8,6 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import trust as analyses
 from dashboard.components import text
-from dashboard.components.calibration import calibration_sentence
 from dashboard.components.document_panel import Choice
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
@@ -120,7 +119,6 @@ def _measured(choice: Choice, result: analyses.Result) -> None:
         tables = {"Completions": completions, "Documents": analyses.table(result, "documents")}
         download(tables, analyses.provenance(result), "leave_out", "download_leave_out", {"Changes": figure})
     _table(completions, unit)
-    st.caption(calibration_sentence())
     settings = result.settings
     st.caption(
         f"{_how(settings, len(result.tables['documents']))} Learning rate up to {settings['rate']:g}. Measured "

@@ -12,6 +12,7 @@ ROW_PX, FRAME_PX = 30, 110
 BAND_ALPHA = 0.22
 LIGHT = "#56B4E9"
 """Of estimators beside the one that is studied."""
+VERDICT_COLOURS = {"steady": "#009E73", "shaky": "#E69F00"}
 
 
 def interval_chart(
@@ -118,6 +119,33 @@ def change_chart(row: pd.Series, size: float, unit: str) -> go.Figure:
     figure.update_xaxes(title=f"Change of this completion, {unit}", zeroline=True, zerolinecolor=NEUTRAL)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_layout(showlegend=False, bargap=0.3)
+
+
+def verdict_chart(rows: pd.DataFrame, verdicts: Sequence[str]) -> go.Figure:
+    """How many completions of each kind have which verdict.
+
+    Args:
+        rows: ``kind`` and ``verdict`` of each completion.
+        verdicts: In order, the best first.
+    """
+    counts = pd.crosstab(rows["kind"], rows["verdict"]).reindex(columns=list(verdicts), fill_value=0)
+    places = list(range(len(counts)))
+    figure = go.Figure()
+    for verdict in verdicts:
+        figure.add_bar(
+            x=counts[verdict], y=places, orientation="h", name=verdict.capitalize(),
+            marker_color=VERDICT_COLOURS.get(verdict, NEUTRAL), hovertemplate="%{x} " + verdict + "<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="Completions", rangemode="tozero")
+    figure.update_yaxes(
+        tickvals=places, ticktext=[text.chart_text(kind, 24) for kind in counts.index], autorange="reversed",
+        showgrid=False,
+    )  # fmt: skip
+    return figure.update_layout(
+        barmode="stack",
+        bargap=0.35,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+    )
 
 
 def _hover(name: str, row: pd.Series, column: str) -> str:

@@ -13,6 +13,7 @@ from dashboard.components.downloads import download
 from dashboard.components.leave_out_panel import leave_out_panel
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.run_choice import need_scores
+from dashboard.components.trust_answer import verdict_badge
 
 DIRECTIONS = ("Raised it", "Lowered it")
 HOW_TO_READ = """
@@ -36,6 +37,7 @@ def main() -> None:
     run = ask("Which documents made the model say this?")
     completion = choose_completion(run)
     need_scores(run, "there is no document to rank")
+    verdict_badge(run, completion)
     choice = Choice(run, completion, choose_tokens(run, completion))
     ranking = data.ranking(run, completion.query, choice.tokens)
     _answer(choice, ranking)
