@@ -1,7 +1,6 @@
 """The Trust page: what was measured, what was not, and what cannot be read; and what other pages take of it."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +17,7 @@ from dashboard.components.trust_section import readable
 from engine.checks import CHECKS, Check, kept_at
 from engine.jobs import JobTable
 from engine.run import Run
+from engine.settings import StabilitySettings
 
 OF_NO_RUN = {"exact": exact_tables, "lds": lds_tables, "removal": removal_tables}
 MISREAD = "of this version -- it would be misread -- check again."
@@ -38,23 +38,11 @@ def runs(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class OfARun:
-    """Settings of a check that another part of the program may bring."""
-
-    run: str
-    seed: int = 0
-
-
 @pytest.fixture
-def more_checks(monkeypatch) -> None:
-    """A check of a run that the page knows how to show, and one of none that it never heard of."""
-    named = {
-        "stability": Check("Robust rankings", "Do they stay?", OfARun, "no:module"),
-        "weather": Check("Weather", "Does it <b>rain</b>?", type(CHECKS["exact"].settings()), "no:module"),
-    }
-    for name, check in named.items():
-        monkeypatch.setitem(CHECKS, name, check)
+def weather(monkeypatch) -> None:
+    """A check that the page never heard of."""
+    settings = type(CHECKS["exact"].settings())
+    monkeypatch.setitem(CHECKS, "weather", Check("Weather", "Does it <b>rain</b>?", settings, "no:module"))
 
 
 def shown(app) -> str:
@@ -137,7 +125,7 @@ def test_it_needs_no_run(open_page, tmp_path, shipped):
 # Checks of other parts of the program
 
 
-def test_a_check_without_a_way_of_its_own_has_its_question_its_command_and_its_tables(open_page, runs, more_checks):
+def test_a_check_without_a_way_of_its_own_has_its_question_its_command_and_its_tables(open_page, runs, weather):
     rows = [{"town": "A & <i>B</i>", "rain": 0.5, "rain_low": 0.4, "rain_high": 0.6, "umbrellas": 3}]
     keep("weather", runs / "checks" / "weather.json", {"towns": rows}, seed=4)
     app = open_page(runs, "trust")
@@ -147,9 +135,9 @@ def test_a_check_without_a_way_of_its_own_has_its_question_its_command_and_its_t
     assert table.to_dict("records") == [{"Town": "A & <i>B</i>", "Rain": "0.50 (0.40 to 0.60)", "Umbrellas": 3}]
 
 
-def test_verdicts_are_counted_and_the_completion_under_study_has_its_own(open_page, runs, more_checks):
+def test_verdicts_are_counted_and_the_completion_under_study_has_its_own(open_page, runs):
     run = Run(runs / "run")
-    settings = OfARun(str(run.path))
+    settings = StabilitySettings(str(run.path))
     keep("stability", kept_at("stability", settings), stability_tables(["q/1", "q/2", "q/3"]), run=str(run.path))
     app = open_page(runs, "trust")
     assert "the rankings are: **1** steady, **1** shaky, **1** noise. In 1 one of the strongest" in words(app)
@@ -160,7 +148,7 @@ def test_verdicts_are_counted_and_the_completion_under_study_has_its_own(open_pa
     assert FEW_TOKENS not in second and "Some of its strongest documents change" in second
 
 
-def test_without_that_check_there_is_no_badge(open_page, runs, more_checks):
+def test_without_that_check_there_is_no_badge(open_page, runs):
     assert "strongest documents stay" not in words(open_page(runs))
     app = open_page(runs, "trust")
     assert "Not measured yet for this run" in words(app)
