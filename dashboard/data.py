@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.components import text
 from engine.analysis.document_tokens import START_PLACE, token_table, unit_influence
-from engine.analysis.ranking import headline, rank_documents
+from engine.analysis.ranking import Size, headline, rank_by_size, rank_documents
 from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
 from engine.errors import FormatError, RunError, WhenceError
@@ -202,13 +202,16 @@ def completions(run: Run) -> list[Completion]:
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
-def ranking(run: Run, query: int, tokens: tuple[int, ...] = ()) -> pd.DataFrame:
+def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | None = None) -> pd.DataFrame:
     """Documents by influence on a completion, or on its tokens ``tokens`` (:func:`rank_documents`).
+
+    With a ``size`` by influence over it, the column ``normalised`` (:func:`rank_by_size`).
 
     Adds ``id`` and, where the size of the training set is known, ``left_out``: the predicted
     change of the measurement on leaving the document out.
     """
-    table = rank_documents(run, query, tokens or None)
+    chosen = tokens or None
+    table = rank_documents(run, query, chosen) if size is None else rank_by_size(run, query, size, chosen)
     table["id"] = run.documents.set_index("document")["id"].reindex(table["document"]).to_numpy()
     if run.training_windows:
         table["left_out"] = -table["influence"] / run.training_windows

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine import progress as progress_module
 from engine.analyse import ANALYSES
-from engine.checks import CHECKS, result_file, run_check
+from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
 from engine.run import TOKEN_KINDS, Run
@@ -176,7 +176,7 @@ def _check(given: argparse.Namespace) -> None:
     from engine.show import print_all
 
     settings = _settings(CHECKS[given.check].settings, given)
-    out = Path(given.out) if given.out else result_file(given.check, getattr(settings, "run", None))
+    out = Path(given.out) if given.out else kept_at(given.check, settings)
     result = run_check(given.check, settings, out, progress_module.for_terminal())
     if given.json:
         print(json.dumps(result.tables, indent=2, ensure_ascii=False))
@@ -262,7 +262,8 @@ def parser() -> argparse.ArgumentParser:
     for name, check in CHECKS.items():
         made = checks.add_parser(name, help=check.question, description=check.question)
         made.set_defaults(call=_check)
-        home = result_file(name, "RUN" if any(field.name == "run" for field in fields(check.settings)) else None)
+        named = {field.name for field in fields(check.settings)}
+        home = result_file(name, "RUN" if "run" in named else None, "HASH" if "query" in named else "")
         made.add_argument("--out", help=f"file for the result (default: {home})")
         made.add_argument("--json", action="store_true", help="print JSON")
         _add_settings(made, check.settings)

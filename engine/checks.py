@@ -1,12 +1,16 @@
 """The checks that ``python -m engine check NAME`` and the Trust page offer, and how one is carried out (no torch)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from engine.check.result import Result, Tables, kept
+from engine.errors import WhenceError
 from engine.export import without_nan
 from engine.progress import Progress
 from engine.settings import (
@@ -88,9 +92,57 @@ CHECKS = {
 """By name, as the command line offers them."""
 
 
-def result_file(name: str, run: str | None) -> Path:
-    """Where a result is kept unless another place is named: of a check of a run in its folder."""
-    return HOME / f"{name}.json" if run is None else RunFolder(Path(run)).check(name)
+def settings_of(name: str, given: Mapping[str, Any]) -> Any:
+    """Settings of a check from their names and values, as a job holds them.
+
+    Raises:
+        WhenceError: If there is no such check or setting, or a value cannot be used.
+    """
+    if name not in CHECKS:
+        raise WhenceError(f"There is no check {name!r} -- this version has: {', '.join(CHECKS)}.")
+    known = [field.name for field in fields(CHECKS[name].settings)]
+    if unknown := sorted(given.keys() - set(known)):
+        raise WhenceError(f"check {name} has no settings {unknown} -- it has: {', '.join(known)}.")
+    return CHECKS[name].settings(**given)
+
+
+def result_file(name: str, run: str | None, key: str = "", home: Path = HOME) -> Path:
+    """Where a result is kept unless another place is named: of a check of a run in its folder.
+
+    Args:
+        name: The check.
+        run: Folder of the run that is checked; None for a check of none.
+        key: Tells apart results of which there may be several (:func:`choice_key`).
+        home: Where results that belong to no run are kept.
+    """
+    stem = f"{name}-{key}" if key else name
+    return home / f"{stem}.json" if run is None else RunFolder(Path(run)).check(stem)
+
+
+def choice_key(settings: Any) -> str:
+    """A hash of what was asked where a check is of one completion, as a run may have many; else empty."""
+    asked = asdict(settings)
+    if "query" not in asked:
+        return ""
+    told = json.dumps({name: value for name, value in asked.items() if name != "run"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def kept_at(name: str, settings: Any, home: Path = HOME) -> Path:
+    """The :func:`result_file` of a check with these settings."""
+    return result_file(name, getattr(settings, "run", None), choice_key(settings), home)
+
+
+def command(name: str, settings: Mapping[str, Any]) -> str:
+    """The command line that carries out a check with these settings; those with their default are not named."""
+    default = {field.name: field.default for field in fields(CHECKS[name].settings)}
+    words = ["python", "-m", "engine", "check", name]
+    for setting, value in settings.items():
+        if value == default.get(setting, MISSING):
+            continue
+        values = value if isinstance(value, list | tuple) else [] if value is True else [value]
+        words += [f"--{setting.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
 
 
 def run_check(name: str, settings: Any, out: Path, progress: Progress) -> Result:

@@ -174,8 +174,8 @@ class Run:
 
         Returns:
             One row per document: document, influence, gradient_dot, gradient_cosine, bm25,
-            hidden_similarity, tfidf, log_prob. Only ``influence`` depends on ``tokens``; it is
-            added token after token in float32, as stored.
+            hidden_similarity, tfidf, log_prob, gradient_norm (of the document). Only ``influence`` depends on
+            ``tokens``; it is added token after token in float32, as stored.
         """
         known = self._known_tokens(query)
         chosen = known if tokens is None else sorted(set(tokens))
@@ -185,7 +185,8 @@ class Run:
         baselines = f"""
             "gradient_dot.{query}" AS gradient_dot,
             "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
-            "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob
+            "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
+            gradient_norm
         """
         rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
         with self._tables() as tables:

@@ -32,6 +32,7 @@
                                     the key is a hash of what was asked for
       map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
       checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
+      checks/<check>-<key>.json     the same of one completion; the key is a hash of what was asked for
       findings/variants/<query>-<key>.parquet   documents in reversed order, scored; the key is a hash of their settings
       findings/<finding>.json       what a finding of the literature comes to in this run, and what that was made from
 

@@ -197,6 +197,14 @@ def _findings(context: WorkerContext, arguments: dict[str, Any], progress: Progr
     return {}
 
 
+def _check(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.checks import run_check, settings_of
+
+    settings = settings_of(arguments["check"], arguments["settings"])
+    run_check(arguments["check"], settings, Path(arguments["out"]), progress)
+    return {}
+
+
 HANDLERS: Mapping[str, Handler] = {
     "run": _run,
     "tokens": _tokens,
@@ -204,6 +212,7 @@ HANDLERS: Mapping[str, Handler] = {
     "ablate_top": _ablate_top,
     "map": _map,
     "findings": _findings,
+    "check": _check,
 }
 
 

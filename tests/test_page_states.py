@@ -23,7 +23,7 @@ from engine.run import Run
 from engine.store import FORMAT, write_table
 from engine.variants import VariantSettings
 
-PAGES = ("home", "influence", "concentration", "sources", "word_order", "findings", "compare", "map")
+PAGES = ("home", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "trust")
 OTHER_VERSION = "was made by another version of the program, so its tables would be misread"
 NO_MANIFEST = "so what its tables were made from is unknown and they would be misread"
 GONE = "The link names a run that is not here. Another one is shown."
@@ -234,6 +234,7 @@ SO = {
     "findings": "so no finding can be measured on it",
     "compare": "so there are no rankings to compare",
     "map": "so there is no influence to colour the map by",
+    "trust": "so there is no ranking to check",
 }
 
 

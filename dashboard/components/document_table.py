@@ -8,17 +8,18 @@ import streamlit as st
 
 from dashboard.components import text
 from dashboard.components.document_panel import Choice
+from dashboard.components.ranked_by import RankedBy
 
 MAX_ROWS = 1_000
 ROW_PX = 35
 VISIBLE_ROWS = 10
 RAISES, LOWERS = "#0072B2", "#D55E00"
-COLUMNS = ["rank", "title", "source", "language", "influence", "share", "left_out",
+COLUMNS = ["rank", "title", "source", "language", "normalised", "influence", "share", "left_out",
            "gradient_dot", "gradient_cosine", "bm25", "hidden_similarity"]  # fmt: skip
 
 
 def document_table(
-    choice: Choice, shown: pd.DataFrame, opened: pd.Series | None, on_open: Callable[[str], None]
+    choice: Choice, shown: pd.DataFrame, opened: pd.Series | None, way: RankedBy, on_open: Callable[[str], None]
 ) -> None:
     """Show documents, the strongest first.
 
@@ -26,6 +27,7 @@ def document_table(
         choice: Run, completion and its chosen tokens.
         shown: The documents.
         opened: The document that is open below, if any.
+        way: What they are ranked by.
         on_open: Called with the id of the document whose row is clicked.
     """
     table = shown.head(MAX_ROWS)
@@ -48,7 +50,7 @@ def document_table(
         selection_default={"selection": {"rows": [] if row is None else [row]}},
         column_order=[name for name in COLUMNS if name in table],
         column_config=_columns(
-            choice, float(table["share"].max()), RAISES if table["influence"].iloc[0] > 0 else LOWERS
+            choice, way, float(table["share"].max()), RAISES if table["influence"].iloc[0] > 0 else LOWERS
         ),
         alt="Documents by influence; choosing a row opens the document below",
     )
@@ -64,7 +66,7 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
+def _columns(choice: Choice, way: RankedBy, most: float, colour: str) -> dict[str, Any]:
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
     measured = choice.run.unit
     return {
@@ -72,15 +74,16 @@ def _columns(choice: Choice, most: float, colour: str) -> dict[str, Any]:
         "title": words("Document", width=230),
         "source": words("Source", width=105),
         "language": words("Language", width=80),
+        "normalised": number(way.column, format="%+.3g", help=f"{way.unit(choice)}; plus raises.", width=85),
         "influence": number("Influence", format="%+.3g", help=f"{choice.unit}; plus raises.", width=85),
         "share": st.column_config.ProgressColumn(
             "Share", format="percent", min_value=0.0, max_value=most or 1.0, width=100, color=colour,
-            help="Of all that raised it, or of all that lowered it.",
+            help=f"Of all that raised it, or of all that lowered it{f', counted {way.per}' if way.per else ''}.",
         ),
         "left_out": number(
             "If left out", format="%+.3g", width=85,
-            help=f"Predicted change of the measurement, in {measured}, on training without the document: first order, "
-            "not calibrated against retraining.",
+            help=f"Predicted change of the measurement, in {measured}, on training without the document: first order; "
+            "below the table, how such predictions compared with training again.",
         ),
         "gradient_dot": number(
             "Grad. dot", format="%+.3g", width=85,

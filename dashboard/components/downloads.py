@@ -50,7 +50,7 @@ def download(
         for title, shown in (table if isinstance(table, Mapping) else {"": table}).items():
             rows = f"{len(shown):,} row{'' if len(shown) == 1 else 's'}"
             named = f"{title}: {rows}" if title else rows
-            st.caption(f"{named}, with run, model, measurement and damping in each.")
+            st.caption(f"{named}; each says where its numbers come from.")
             for label, make, ending, mime in (
                 ("CSV", csv, "csv", "text/csv"),
                 ("Parquet", parquet, "parquet", "application/vnd.apache.parquet"),

@@ -26,6 +26,8 @@ QUESTIONS = (
      "Two completions, or two runs: other models, damping factors or layers."),
     ("map", "What lies near what?", ":material/bubble_chart:",
      "All documents on one plane, coloured by influence, source or language."),
+    ("trust", "How far can these influences be trusted?", ":material/verified:",
+     "Against exact answers and against training without documents; how robust this run's rankings are."),
 )  # fmt: skip
 WHAT = (
     "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "

@@ -5,12 +5,16 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text, url
+from dashboard.components.calibration import calibration_sentence
 from dashboard.components.completion_tokens import choose_tokens
 from dashboard.components.document_panel import Choice, document_panel
 from dashboard.components.document_table import document_table
 from dashboard.components.downloads import download
+from dashboard.components.leave_out_panel import leave_out_panel
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.ranked_by import RankedBy, choose_way
 from dashboard.components.run_choice import need_scores
+from dashboard.components.trust_answer import verdict_badge
 
 DIRECTIONS = ("Raised it", "Lowered it")
 HOW_TO_READ = """
@@ -34,18 +38,28 @@ def main() -> None:
     run = ask("Which documents made the model say this?")
     completion = choose_completion(run)
     need_scores(run, "there is no document to rank")
+    verdict_badge(run, completion)
     choice = Choice(run, completion, choose_tokens(run, completion))
-    ranking = data.ranking(run, completion.query, choice.tokens)
-    _answer(choice, ranking)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    answer, filters = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    with filters:
+        way = choose_way()
+    ranking = data.ranking(run, completion.query, choice.tokens, way.size)
+    with answer:
+        _answer(choice, ranking, way)
+    with filters:
         shown = _filtered(ranking)
         if not shown.empty:
-            _download(choice, shown)
+            _download(choice, shown, way)
+    if way.about:
+        st.caption(way.about)
     document = _document(ranking, shown)
     if shown.empty:
         _nothing(ranking)
     else:
-        document_table(choice, shown, document, on_open=_open)
+        document_table(choice, shown, document, way, on_open=_open)
+        if "left_out" in shown:
+            st.caption(calibration_sentence())
+        leave_out_panel(choice, shown, document)
     _how_to_read(run)
     if document is not None:
         st.space("small")
@@ -54,7 +68,7 @@ def main() -> None:
         document_panel(choice, document)
 
 
-def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
+def _answer(choice: Choice, ranking: pd.DataFrame, way: RankedBy) -> None:
     """The page's answer in one sentence."""
     head = data.headline(ranking)
     what = ("these tokens" if len(choice.tokens) > 1 else "this token") if choice.tokens else "this completion"
@@ -65,10 +79,11 @@ def _answer(choice: Choice, ranking: pd.DataFrame) -> None:
     first = ranking.iloc[0]
     strongest = "The strongest alone carries" if head.raised == 1 else f"The {min(10, head.raised)} strongest carry"
     st.markdown(f"## {head.raised:,} of {head.documents:,} documents raised {what}, {head.lowered:,} lowered {it}.")
+    counted = f", counted {way.per}" if way.per else ""
     st.markdown(
         f"**{text.escape(first['title'])}** ({text.escape(first['source'])}) raised {it} most, by "
-        f"**{text.number(first['influence'])}** {choice.unit}. {strongest} **{text.share(head.top_share)}** of all "
-        f"that raised {it}."
+        f"**{text.number(first['normalised' if way.size else 'influence'])}** {way.unit(choice)}. {strongest} "
+        f"**{text.share(head.top_share)}** of all that raised {it}{counted}."
     )
 
 
@@ -89,11 +104,13 @@ def _filtered(ranking: pd.DataFrame) -> pd.DataFrame:
     return data.select(ranking, direction != DIRECTIONS[1], sources, languages)
 
 
-def _download(choice: Choice, shown: pd.DataFrame) -> None:
+def _download(choice: Choice, shown: pd.DataFrame, way: RankedBy) -> None:
     """Offer the documents in the table, and those it has no room for."""
+    asked = {"completion_tokens": ",".join(map(str, choice.rows))}
+    asked |= {"normalised_unit": way.unit(choice)} if way.size else {}
     download(
         shown.drop(columns="document"),
-        data.provenance(choice.run, choice.completion) | {"completion_tokens": ",".join(map(str, choice.rows))},
+        data.provenance(choice.run, choice.completion) | asked,
         "influence",
         "download_documents",
     )

@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import pandas as pd
 
 from engine.run import Run
 
+Size = Literal["gradient_norm", "tokens", "nats"]
+SIZES: tuple[Size, ...] = get_args(Size)
+"""What influence may be divided by: the document's gradient norm, its tokens, the completion's nats."""
 BASELINES = ("gradient_dot", "gradient_cosine", "bm25", "hidden_similarity", "tfidf")
 
 
@@ -34,18 +38,55 @@ def rank_documents(
     table = run.influence(query, tokens).merge(
         run.documents[["document", "title", "source", "language", "tokens"]], on="document"
     )
-    positive = table["influence"].clip(lower=0).sum()
-    negative = table["influence"].clip(upper=0).sum()
-    totals = table["influence"].map(lambda value: positive if value > 0 else negative)
-    table["share"] = (table["influence"] / totals.where(totals != 0)).fillna(0.0)
-    table = table.sort_values(["influence", "document"], ascending=[False, True], ignore_index=True)
-    table.insert(0, "rank", range(1, len(table) + 1))
+    table = _ranked(table, "influence")
     if sources:
         table = table[table["source"].isin(list(sources))]
     if languages:
         table = table[table["language"].isin(list(languages))]
     columns = ["rank", "document", "title", "source", "language", "tokens", "influence", "share", *BASELINES]
     return table[columns].reset_index(drop=True)
+
+
+def rank_by_size(run: Run, query: int, size: Size, tokens: Sequence[int] | None = None) -> pd.DataFrame:
+    """:func:`rank_documents` by influence over a size, so that long documents do not lead because they are long.
+
+    Args:
+        run: The run.
+        query: Number of the query.
+        size: ``gradient_norm`` of the document, which leaves what its direction does; its ``tokens``; or the ``nats``
+            that the completion tokens cost the model, one number for all documents.
+        tokens: Completion tokens to rank for; None for the whole completion.
+
+    Returns:
+        The same columns, ``rank`` and ``share`` by the column ``normalised``, zero where there is no size.
+    """
+    table = rank_documents(run, query, tokens)
+    table["normalised"] = (table["influence"] / _sizes(run, query, table, size, tokens)).fillna(0.0)
+    return _ranked(table.drop(columns=["rank", "share"]), "normalised")
+
+
+def _sizes(run: Run, query: int, table: pd.DataFrame, size: Size, tokens: Sequence[int] | None) -> pd.Series:
+    """The size of each row's document, nan where it has none."""
+    if size == "nats":
+        rows = run.tokens_of_query(query)
+        rows = rows if tokens is None else rows[rows["token"].isin(list(tokens))]
+        found = pd.Series(-float(rows["log_prob"].sum()), index=table.index)
+    elif size == "tokens":
+        found = table["tokens"].astype(float)
+    else:
+        norms = run.influence(query).set_index("document")["gradient_norm"]
+        found = norms.reindex(table["document"]).set_axis(table.index)
+    return found.where(found > 0)
+
+
+def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Rows by a column, the highest first, with ``rank`` and with ``share`` of all that has its sign."""
+    positive, negative = table[column].clip(lower=0).sum(), table[column].clip(upper=0).sum()
+    totals = table[column].map(lambda value: positive if value > 0 else negative)
+    table = table.assign(share=(table[column] / totals.where(totals != 0)).fillna(0.0))
+    table = table.sort_values([column, "document"], ascending=[False, True], ignore_index=True)
+    table.insert(0, "rank", range(1, len(table) + 1))
+    return table
 
 
 @dataclass(frozen=True)
@@ -56,7 +97,7 @@ class Headline:
         documents: Documents ranked.
         raised: Documents with positive influence.
         lowered: Documents with negative influence.
-        total: Sum of all influences, in the unit of the measurement.
+        total: Sum of all that is ranked by.
         top_share: Share of all positive influence in the ten strongest documents.
     """
 
@@ -68,8 +109,8 @@ class Headline:
 
 
 def headline(ranking: pd.DataFrame) -> Headline:
-    """Summary of an unfiltered ranking."""
-    influence = ranking["influence"]
+    """Summary of an unfiltered ranking, by what it is ranked by."""
+    influence = ranking["normalised" if "normalised" in ranking else "influence"]
     positive = influence[influence > 0]
     return Headline(
         documents=len(ranking),

@@ -65,5 +65,12 @@ def read_result(path: Path) -> Result:
     except (OSError, ValueError) as error:
         raise WhenceError(f"{path} cannot be read ({error}) -- there is no result to show -- check again.") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise WhenceError(f"{path} is not a check's result of this version -- it would be misread -- check again.")
-    return Result(**content)
+        raise _misread(path)
+    try:
+        return Result(**content)
+    except TypeError:  # keys that are unknown or missing
+        raise _misread(path) from None
+
+
+def _misread(path: Path) -> WhenceError:
+    return WhenceError(f"{path} is not a check's result of this version -- it would be misread -- check again.")
