@@ -3,10 +3,10 @@
     python tests/benchmarks/real_text.py DATA OUT
 
 DATA is a folder of ``*.jsonl`` files of documents (``id, source, lang, title, text``) and ``country_capitals.jsonl``
-(``country, capital, file``), in folders as deep as you like. OUT gets ``corpus.jsonl``, ``queries.jsonl`` and
+(``country, capital, file``), in folders as deep as you like. OUT gets ``real-text.jsonl``, ``queries.jsonl`` and
 ``truth.json`` (see :mod:`engine.findings.study`), the same bytes for the same data and seed. Then::
 
-    python -m engine fit --run R --model SmolLM2-135M --corpus OUT/corpus.jsonl --device cuda
+    python -m engine fit --run R --model SmolLM2-135M --corpus OUT/real-text.jsonl --device cuda
     python -m engine query --run R --queries OUT/queries.jsonl
     python -m engine score --run R
     python -m engine findings --run R --truth OUT/truth.json
@@ -143,7 +143,7 @@ def build(data: Path, out: Path, seed: int) -> None:
     queries = [{"id": f"query-{n:03}", **query} for n, (query, _) in enumerate(asked, 1)]
     truth = {"queries": {query["id"]: known for query, (_, known) in zip(queries, asked, strict=True)}}
     out.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("corpus", documents), ("queries", queries)):
+    for name, rows in (("real-text", documents), ("queries", queries)):
         lines = (json.dumps(row, ensure_ascii=False) for row in rows)
         (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (out / "truth.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -153,7 +153,7 @@ def build(data: Path, out: Path, seed: int) -> None:
 if __name__ == "__main__":
     flags = argparse.ArgumentParser(description="Real text and completions about it, for findings on a real model.")
     flags.add_argument("data", type=Path, help="folder with the data")
-    flags.add_argument("out", type=Path, help="folder for corpus.jsonl, queries.jsonl, truth.json")
+    flags.add_argument("out", type=Path, help="folder for real-text.jsonl, queries.jsonl, truth.json")
     flags.add_argument("--seed", type=int, default=0)
     given = flags.parse_args()
     build(given.data, given.out, given.seed)
