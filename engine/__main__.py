@@ -185,11 +185,13 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _findings(given: argparse.Namespace) -> None:
-    from engine.findings.findings import measure_findings
+    from engine.findings.findings import measure_findings, write_figures
     from engine.findings.show import shown
     from engine.show import print_all
 
     results = measure_findings(_settings(FindingsSettings, given), progress_module.for_terminal())
+    if given.figures:
+        write_figures(results, Path(given.figures))
     if given.json:
         _print_json([{"finding": result.check, **result.tables} for result in results])
     else:
@@ -270,6 +272,7 @@ def parser() -> argparse.ArgumentParser:
 
     findings = verb("findings", _findings, "Do the literature's findings hold in this run?", run=False)
     _add_settings(findings, FindingsSettings)
+    findings.add_argument("--figures", help="folder for verdicts and estimates without any text or title")
     findings.add_argument("--json", action="store_true", help="print JSON")
 
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")

@@ -82,7 +82,7 @@ def test_what_was_made_from_something_else_is_measured_again(run, measured, tmp_
             lambda: manifest(run, lambda steps: steps["fit"]["settings"].update(seed=5)),
             lambda: manifest(run, lambda steps: steps["score"]["versions"].update(numpy="0")),
             lambda: monkeypatch.setattr(findings, "versions", lambda: {"python": "0"}),
-            lambda: monkeypatch.setattr(findings, "_code", lambda: "other code"),
+            lambda: monkeypatch.setattr(findings, "code_hash", lambda: "other code"),
         ),
         start=2,
     ):
@@ -149,6 +149,18 @@ def test_the_command_line_tells_verdict_sentence_rule_controls_and_what_is_open(
     (one,) = json.loads(capsys.readouterr().out)
     assert one["finding"] == "tails"
     assert one["open"] == [{"text": "Too few documents."}]
+
+
+def test_figures_can_be_given_away_without_a_title_of_the_run(run, measured, tmp_path, monkeypatch):
+    titles = [*run.queries["title"], *run.documents["title"]]
+    behind = {"picture": [{"completion": title} for title in titles]}
+    monkeypatch.setattr(tails, "measure", lambda study: Found(dict(HOLDS), {}, "Half.", behind))
+    assert main(["findings", "--run", str(run.path), "--only", "tails", "--figures", str(tmp_path / "given")]) == 0
+    whole, given = run.folder.finding("tails"), tmp_path / "given" / "tails.json"
+    assert any(title in whole.read_text(encoding="utf-8") for title in titles)
+    assert not any(title in given.read_text(encoding="utf-8") for title in titles)
+    for table in ("verdict", "estimates", "open"):
+        assert read_result(given).tables[table] == read_result(whole).tables[table]
 
 
 def test_on_the_sample_the_truth_is_found_without_being_named(tmp_path, measured):

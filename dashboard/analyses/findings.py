@@ -12,7 +12,7 @@ import streamlit as st
 from engine.check.result import Result, read_result
 from engine.errors import WhenceError
 from engine.findings.claims import CLAIMS, Claim, Source
-from engine.findings.findings import code_hash, sample_hash, steps_of
+from engine.findings.findings import FIGURES, code_hash, sample_hash, steps_of
 from engine.findings.rules import RULES, Part, Verdict
 from engine.findings.show import written as write_number
 from engine.findings.study import CONTROLS, INFLUENCE
@@ -23,8 +23,6 @@ from engine.store import RunFolder, repository_folder
 __all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-OF_EVERY_FINDING = ("verdict", "estimates", "open")
-"""Tables of a result that every finding has; the others are its own."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def _measured(result: Result) -> Measured:
         planted=bool(verdict["planted"]),
         other=verdict["other"] or "",
         estimates=estimates.assign(**estimates[numbers].astype(float)),
-        tables={name: pd.DataFrame(rows) for name, rows in result.tables.items() if name not in OF_EVERY_FINDING},
+        tables={name: pd.DataFrame(rows) for name, rows in result.tables.items() if name not in FIGURES},
         open=tuple(row["text"] for row in result.tables["open"]),
         draws=int(result.settings["draws"]),
         seed=int(result.settings["seed"]),

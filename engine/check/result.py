@@ -51,6 +51,11 @@ def kept(check: str, settings: Any, path: Path) -> Iterator[Result]:
     yield result
     result.seconds = round(time.monotonic() - started, 1)
     result.finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_result(result, path)
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Keep a result, in place of an earlier one."""
     write_json({"format": FORMAT} | asdict(result), path)
 
 

@@ -7,14 +7,14 @@ on and pages need not measure again.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.check.result import Result, Tables, kept, read_result
+from engine.check.result import Result, Tables, kept, read_result, write_result
 from engine.corpus import corpus_hash, read_corpus, read_queries
 from engine.errors import WhenceError
 from engine.export import without_nan
@@ -29,6 +29,10 @@ from engine.store import RunFolder, repository_folder, versions
 SAMPLE = repository_folder() / "sample_data"
 CODE = ("findings", "analysis")
 """Folders of the engine whose code decides what a finding comes to, beside the run itself."""
+
+
+FIGURES = ("verdict", "estimates", "open")
+"""Tables of every result; they tell of no single document or completion."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,17 @@ def measure_findings(settings: FindingsSettings, progress: Progress | None = Non
     study = Study(run, other, truth, settings.draws, settings.seed, progress)
     made = _made_from(study, planted)
     return [_measured(study, name, made, run.folder) for name in names]
+
+
+def write_figures(results: Sequence[Result], folder: Path) -> None:
+    """Write what can be given away of some results: verdicts, estimates and what is open, a file each.
+
+    No title and no text of a document or a completion is in them. Pages show a folder of them in
+    ``sample_data/findings`` beside each run's own results.
+    """
+    for result in results:
+        figures = {name: result.tables[name] for name in FIGURES}
+        write_result(replace(result, tables=figures), folder / f"{result.check}.json")
 
 
 def sample_hash() -> str:
