@@ -35,14 +35,14 @@ def trust_section(found: analyses.Found, run: data.Run | None = None) -> None:
     st.markdown(f"*{text.escape(found.check.question, 400)}*")
     if found.trouble:
         st.error(text.escape(found.trouble, 600), icon=":material/error:")
+    part = Part() if found.result is None else part_of(found.result)
     if found.result is not None:
-        _shown(found.result)
+        _shown(found.result, part)
         _measured(found)
-    _offer(found, run)
+    _offer(found, part, run)
 
 
-def _shown(result: analyses.Result) -> None:
-    part = part_of(result)
+def _shown(result: analyses.Result, part: Part) -> None:
     if part.sentence:
         st.markdown(part.sentence)
     _draw(result.check, part)
@@ -131,19 +131,19 @@ def _measured(found: analyses.Found) -> None:
     st.code(text.show_hidden(analyses.told(result)), language="bash")
 
 
-def _offer(found: analyses.Found, run: data.Run | None) -> None:
+def _offer(found: analyses.Found, part: Part, run: data.Run | None) -> None:
     """A button that measures it, its cost said first; or how that fares."""
     settings = analyses.default_settings(found.name, run)
     job = analyses.job(found.name, settings)
     if job is not None and job.state != "done":
         job_panel(lambda: analyses.job(found.name, settings), key=f"job_{found.name}")
         if found.result is not None:
-            _download(found.result)
+            _download(found.result, part)
         return
     again = found.result is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         if found.result is not None:
-            _download(found.result)
+            _download(found.result, part)
         st.button(
             "Measure it here" if found.shipped or not again else "Measure it again",
             key=f"measure_{found.name}",
@@ -155,9 +155,9 @@ def _offer(found: analyses.Found, run: data.Run | None) -> None:
         st.caption(_cost(found, run))
 
 
-def _download(result: analyses.Result) -> None:
+def _download(result: analyses.Result, part: Part) -> None:
     tables = {_label(name): analyses.table(result, name) for name in result.tables}
-    figures = {name: one.figure for name, one in (part_of(result).pictures or {}).items()}
+    figures = {name: one.figure for name, one in (part.pictures or {}).items()}
     download(tables, analyses.provenance(result), result.check, f"download_{result.check}", figures)
 
 
