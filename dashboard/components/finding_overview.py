@@ -20,7 +20,7 @@ COLOURS = {
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
 PLANTED = ":violet-badge[:material/potted_plant: planted]"
-ALONE, BESIDE, SENTENCE = (0.4, 0.18, 0.42), (0.38, 0.26, 0.36), 320
+ALONE, BESIDE, SENTENCE = (0.06, 0.34, 0.18, 0.42), (0.06, 0.32, 0.26, 0.36), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
@@ -92,15 +92,14 @@ def overview(
     """
     with st.container(border=True, gap="small", key="overview"):
         for name, claim in analyses.CLAIMS.items():
-            title, verdicts, sentence = st.columns(
+            number, title, verdicts, sentence = st.columns(
                 BESIDE if beside else ALONE, gap="medium", vertical_alignment="center"
             )
-            with title.container(horizontal=True, vertical_alignment="center"):  # a button would cut a long title short
-                st.button(
-                    f"{claim.number}.", key=f"show_{name}", on_click=on_choose, args=(name,), help="Show it below",
-                    type="primary" if name == shown else "secondary",
-                )  # fmt: skip
-                st.markdown(text.escape(claim.title))
+            number.button(
+                f"{claim.number}.", key=f"show_{name}", on_click=on_choose, args=(name,), help="Show it below",
+                type="primary" if name == shown else "secondary",
+            )  # fmt: skip
+            title.markdown(text.escape(claim.title))  # on the button a long one would be cut short
             verdicts.markdown(_verdicts(name, own, beside))
             found = own[name]
             said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""

@@ -136,7 +136,7 @@ def _called(run: Run) -> str:
 
 
 def _measured(run: Run) -> str:
-    return run.measurement.replace("_", " ") + " measured"
+    return run.measurement.replace("log_prob", "log-probability") + " measured"
 
 
 def _documents(study: Study, chosen: pd.DataFrame, influence: np.ndarray) -> list[dict[str, Any]]:
