@@ -44,7 +44,7 @@ def test_it_holds_where_planted_documents_come_first(tmp_path):
     assert {row["kind"]: row["rank"] for row in found.tables["documents"] if row["completion"] == "Question 0"} == {
         "planted": 2, "look-alike": 4
     }  # fmt: skip
-    assert "100% are among as many first ones (log prob measured; mean of 10 probes" in found.sentence
+    assert "100% are among as many first ones (log-probability measured; mean of 10 probes" in found.sentence
     assert found.open == [] and "runs" not in found.tables
 
 
@@ -60,7 +60,7 @@ def test_a_model_that_did_not_read_them_stands_beside_the_one_that_did(tmp_path)
     found = measure(made(tmp_path, planted=3, look_alike=2, other=-1))
     shares = {row["run"]: row["value"] for row in found.tables["runs"] if row["part"] == "found"}
     assert list(shares.values()) == [1, 0, 1]
-    assert list(shares) == ["One (tiny-model, log prob measured)", "Other (tiny-model, log prob measured)",
+    assert list(shares) == ["One (tiny-model, log-probability measured)", "Other (tiny-model, log-probability measured)",
                             "first minus second"]  # fmt: skip
 
 
