@@ -122,7 +122,8 @@ def _measured(result: Result) -> Measured:
     estimates = pd.DataFrame(result.tables["estimates"], columns=ESTIMATE_COLUMNS)
     numbers = ["value", "low", "high", "units", "null", "bound"]
     return Measured(
-        **{name: verdict[name] for name in ("verdict", "sentence", "rule", "corpus", "model")},
+        **{name: verdict[name] for name in ("verdict", "sentence", "rule", "model")},
+        corpus="the embedded sample" if result.settings["planted"] else verdict["corpus"],
         planted=bool(verdict["planted"]),
         other=verdict["other"] or "",
         estimates=estimates.assign(**estimates[numbers].astype(float)),
