@@ -6,6 +6,7 @@ its rows either in full or as thin factors, whichever is cheaper, and every scor
 (bulk, per token, on demand) uses the same ones, so that they sum up exactly.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from engine import ekfac
 from engine.ekfac import LayerFactors, LowRank
+from engine.errors import RunError
+from engine.estimate import format_bytes
 from engine.queries import QueryGradient, read_query_gradients
 from engine.store import RunFolder
 from engine.tensors import read_tensors
@@ -62,6 +65,12 @@ class Directions:
             return self.full[layer][rows]
         thin = self.thin[layer]
         return thin.u[rows] @ thin.v[rows].mT
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all rows."""
+        thin = [tensor for rows in self.thin.values() for tensor in (rows.u, rows.v)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in (*self.full.values(), *thin))
 
     @property
     def parameters(self) -> int:
@@ -126,6 +135,7 @@ def choose_directions(
     factors: dict[str, LayerFactors],
     damping_factor: float,
     max_error: float,
+    room: float = math.inf,
     done: Callable[[], None] = lambda: None,
 ) -> Directions:
     """Thin rows for the layers whose rank at this error makes them much cheaper per token, full rows for the others.
@@ -138,9 +148,14 @@ def choose_directions(
         factors: The run's factors.
         damping_factor: Damping as a multiple of each layer's mean eigenvalue.
         max_error: Bound on the relative error of thin rows.
+        room: Bytes that all rows may take.
         done: Called after each layer.
+
+    Raises:
+        RunError: If they would take more, as far as the layers that are done can tell.
     """
     layers = list(factors)
+    weights = {name: layer.lam.numel() for name, layer in factors.items()}
     directions = Directions([len(gradient.formed(layers[0])) for gradient in gradients])
     for layer in layers:
         rows = layer_rows(gradients, layer, factors[layer], damping_factor)
@@ -154,8 +169,19 @@ def choose_directions(
             directions.full[layer] = rows
         else:
             directions.thin[layer] = thin
+        share = sum(weights[name] for name in (*directions.full, *directions.thin)) / sum(weights.values())
+        _check_room(directions, directions.bytes / share, room)
         done()
     return directions
+
+
+def _check_room(directions: Directions, needed: float, room: float) -> None:
+    if needed > room:
+        raise RunError(
+            f"the gradients of {sum(directions.tokens):,} completion tokens take about {format_bytes(needed)} of "
+            f"memory, {format_bytes(room)} are free -- the pass would be ended for want of memory -- study fewer "
+            "completions in a run, or track fewer layers (fit --layers)."
+        )
 
 
 def multiply_out(directions: Directions, window_tokens: float, memory_bytes: float) -> None:

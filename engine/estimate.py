@@ -1,10 +1,13 @@
 """Before long work: what it will take in time, memory and disk."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+import torch
 
 from engine.corpus import Window
 from engine.errors import RunError
@@ -83,6 +86,17 @@ def batch_bytes(model: LanguageModel, layers: Sequence[TrackedLayer], batch_toke
     """Memory of one batch: logits, and what the layers see and give."""
     seen = 4 * 3 * sum(layer.inputs + layer.outputs for layer in layers)
     return batch_tokens * (BYTES_PER_LOGIT * model.vocabulary + seen)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes of memory that are free on a device; infinity where the system does not tell."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:  # not Linux
+        return math.inf
+    return 1024.0 * int(told.split("MemAvailable:")[1].split()[0])
 
 
 def format_bytes(count: float) -> str:

@@ -23,7 +23,7 @@ from engine.directions import Directions, choose_directions, multiply_out, read_
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.errors import RunError
-from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
+from engine.estimate import Estimate, announce, batch_bytes, free_memory, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
@@ -143,8 +143,9 @@ class _Score:
             gradients = list(read_query_gradients(self.folder, numbers, device))
             damping_factor = self.folder.step("query")["settings"]["damping_factor"]
             directions = choose_directions(
-                gradients, factors, damping_factor, self.settings.rank_error, lambda: self.progress.advance(1)
-            )
+                gradients, factors, damping_factor, self.settings.rank_error, free_memory(self.model.device),
+                lambda: self.progress.advance(1),
+            )  # fmt: skip
             write_tensors(thin_tensors(directions), self.folder.low_rank)
             self.progress.finish()
         multiply_out(directions, sum(self.positions) / self.corpus["windows"], self.settings.memory_gb * 1e9)

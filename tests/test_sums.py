@@ -24,6 +24,7 @@ from engine.corpus import Query, Window, cut_windows
 from engine.directions import Directions, choose_directions, layer_rows, multiply_out, read_directions
 from engine.document_pass import ShardScores, score_documents, shard_table
 from engine.ekfac import LayerFactors
+from engine.errors import RunError
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel, TrackedLayer, tracked_layers
 from engine.progress import SilentProgress
@@ -473,6 +474,20 @@ def test_thin_rows_are_used_only_where_they_are_four_times_as_cheap(rank, thin):
     expected = layer_rows([gradient], "layer", factors["layer"], DAMPING)
     found = directions.of("layer", slice(0, directions.rows))
     assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_more_gradients_than_memory_holds_are_refused_before_the_last_layer_is_done():
+    gradient = QueryGradient([SideGradient({}, {})], torch.zeros(1))
+    factors = {}
+    for name in ("first", "second"):
+        gradient.sides[0].activation[name] = torch.eye(8)  # so that no row is thin
+        gradient.sides[0].token_grad[name] = torch.eye(8).expand(2, 8, 8)
+        factors[name] = LayerFactors(torch.eye(8), torch.eye(8), torch.ones(8, 8))
+    done: list[None] = []
+    with pytest.raises(RunError, match="2 completion tokens take about 1.5 KB of memory, 1.5 KB are free"):
+        choose_directions([gradient], factors, DAMPING, 0.5, 2 * 3 * 64 * 4 - 1, lambda: done.append(None))
+    assert not done  # two completion tokens and their sum, 64 weights of 4 bytes in each of two layers
+    assert choose_directions([gradient], factors, DAMPING, 0.5, 2 * 3 * 64 * 4).bytes == 2 * 3 * 64 * 4
 
 
 def test_thin_rows_multiplied_out_for_many_windows_score_as_token_by_token(run_of, monkeypatch):
