@@ -38,7 +38,7 @@ def leave_out_panel(choice: Choice, shown: pd.DataFrame, document: pd.Series | N
         document: The open document, if any.
     """
     with st.container(border=True, key="leave_out"):
-        st.markdown("### Train on without these documents")
+        st.markdown("**Train on without these documents**")
         asked = st.segmented_control(
             "Documents to leave out", OPTIONS, default=OPTIONS[0], required=True, key="without", bind="query-params",
             label_visibility="collapsed",
