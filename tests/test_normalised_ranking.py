@@ -70,7 +70,7 @@ def test_the_headline_is_of_what_is_ranked_by(run):
 @pytest.mark.parametrize(
     ("label", "size", "unit"),
     [
-        ("Per gradient norm", "gradient_norm", "nats per unit of weight per unit of gradient norm"),
+        ("Per norm", "gradient_norm", "nats per unit of weight per unit of gradient norm"),
         ("Per token", "tokens", "nats per unit of weight per token of the document"),
         ("Per nat", "nats", "nats per unit of weight per nat of the completion"),
     ],

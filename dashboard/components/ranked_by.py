@@ -32,7 +32,7 @@ class RankedBy:
 PLAIN = "Influence"
 WAYS = {
     PLAIN: RankedBy(None, "Influence", "", ""),
-    "Per gradient norm": RankedBy(
+    "Per norm": RankedBy(
         "gradient_norm", "Per norm", "per unit of gradient norm",
         "Divided by the norm of the document's gradient: what its direction does, however much it had to teach. Rare "
         "and badly predicted documents, whose gradients are large, do not lead for that reason.",

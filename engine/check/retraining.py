@@ -89,7 +89,7 @@ class Bench:
         self.settings, self.progress = settings, progress
         every, questions = list(read_corpus(corpus)), read_queries(asked)
         told: dict[str, Any] = {name: getattr(settings, name) for name in DECIDING}
-        told |= {"model": str(Path(self.model_name).resolve()), "pretraining": asdict(PRETRAINING)}
+        told |= {"model": load_model(self.model_name).hash, "pretraining": asdict(PRETRAINING)}
         told |= {"fine_tuning": asdict(FINE_TUNING), "corpus": corpus_hash(every), "queries": queries_hash(questions)}
         self.folder = home / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
         if len(every) < settings.documents or len(questions) < settings.completions:

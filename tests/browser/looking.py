@@ -17,6 +17,7 @@ def settled(page: Page) -> None:
     """Wait until the page has been drawn to its end."""
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
     expect(page.locator("h1")).to_be_visible()
+    page.evaluate("() => document.fonts.ready")
     page.wait_for_timeout(STILL_MS)
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
 
