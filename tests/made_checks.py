@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.analysis.resampling import mean_with_interval
 from engine.check.effects import calibrate, compare_methods
+from engine.check.lds import by_kind
 from engine.check.result import Tables, kept
 from engine.checks import settings_of
 
@@ -37,9 +38,13 @@ def lds_tables() -> Tables:
     for place, name in enumerate(NAMES):
         values = 0.4 - 0.1 * place + 0.1 * random.random(20)
         rows.append({"estimator": name} | mean_with_interval("lds", values) | {"of_ceiling": values.mean() / 0.8})
-        queries += [{"estimator": name, "id": f"q{n}", "completion": "A title", "lds": v} for n, v in enumerate(values)]
+        queries += [
+            {"estimator": name, "id": f"q{n}", "completion": "A title", "kind": ("Fact", "Code")[n % 2], "lds": v}
+            for n, v in enumerate(values)
+        ]
     most = mean_with_interval("ceiling", 0.8 + 0.05 * random.random(20))
-    return {"estimators": rows, "queries": queries, "ceiling": [most], "bench": [{"documents": 600, "completions": 20}]}
+    tables = {"estimators": rows, "queries": queries, "kinds": by_kind(queries)}
+    return tables | {"ceiling": [most], "bench": [{"documents": 600, "completions": 20}]}
 
 
 def removal_tables(slope: float = SLOPE, noise: float = 0.05) -> Tables:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.check.lds import ceiling, draw_masks, lds
+from engine.check.lds import by_kind, ceiling, draw_masks, lds
 
 MASKS = draw_masks(40, 100, 0)
 INFLUENCE = np.random.default_rng(1).standard_normal((6, 40))
@@ -59,3 +59,11 @@ def test_seeds_that_agree_leave_the_ceiling_at_one_and_pure_noise_near_zero():
     assert ceiling(np.repeat(truth, 2, axis=1)) == pytest.approx(np.ones(6))
     noise = np.random.default_rng(4).standard_normal((100, 2, 50))
     assert ceiling(noise).mean() < 0.3  # the square root of a correlation of 0.1, half of them below zero
+
+
+def test_the_score_of_a_kind_is_the_mean_of_its_completions():
+    scores = {"a": ("Fact", 0.5), "b": ("Fact", 0.7), "c": ("Code", 0.1)}
+    queries = [{"estimator": "EK-FAC", "id": name, "kind": kind, "lds": lds} for name, (kind, lds) in scores.items()]
+    first, second = by_kind(queries)
+    assert (first["kind"], first["completions"], second["kind"]) == ("Fact", 2, "Code")
+    assert first["lds"] == pytest.approx(0.6)

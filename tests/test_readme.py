@@ -1,6 +1,8 @@
 """The README's commands and its Python example are true."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.__main__ import parser
@@ -41,3 +43,39 @@ def test_every_file_of_the_engine_stands_in_the_file_tree():
 def test_every_picture_is_there():
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (Path(__file__).parents[1] / picture).is_file(), picture
+
+
+def _kept(study: str) -> dict[int, dict[str, list[dict[str, object]]]]:
+    """Tables of the findings that came with the program, by their number."""
+    folder = Path(__file__).parents[1] / "sample_data" / "findings" / study
+    found = [json.loads(file.read_text(encoding="utf-8"))["tables"] for file in folder.glob("*.json")]
+    return {tables["verdict"][0]["number"]: tables for tables in found}
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """Every number in a table, and those that sentences state."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
+    elif isinstance(value, str):
+        yield from map(float, re.findall(r"\d+(?:\.\d+)?", value))
+    elif isinstance(value, int | float):
+        yield abs(float(value))
+
+
+def _is_among(written: str, numbers: set[float]) -> bool:
+    """Whether a figure is one of the numbers, or a hundred times it, rounded as it is written."""
+    step = 10.0 ** -len(written.partition(".")[2])
+    return any(abs(float(written) - scale * number) <= 0.5001 * step for number in numbers for scale in (1, 100))
+
+
+def test_the_findings_table_says_what_was_kept():
+    kept = _kept("sample-small-and-large")
+    rows = re.findall(r"^\| (\d+) [^|]*\| ([a-z ]+) \| ([^|]*) \| ([^|]*) \|$", README, flags=re.MULTILINE)
+    assert sorted(int(number) for number, *_ in rows) == sorted(kept)
+    for number, verdict, *cells in rows:
+        tables = kept[int(number)]
+        assert verdict == tables["verdict"][0]["verdict"], number
+        numbers = set(_numbers([tables["estimates"], tables["verdict"], tables["open"]]))
+        wrong = [one for cell in cells for one in re.findall(r"\d+(?:\.\d+)?", cell) if not _is_among(one, numbers)]
+        assert wrong == [], f"finding {number}"

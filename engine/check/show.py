@@ -69,7 +69,23 @@ def _lds(result: Result) -> list[Any]:
         f"Took {format_seconds(result.seconds)}.",
         style="dim",
     )
-    return [made, reading]
+    return [made, _kinds(result), reading]
+
+
+def _kinds(result: Result) -> Table:
+    """The score by kind of completion: where names tell, words alone do well."""
+    rows = result.tables["kinds"]
+    made = Table(header_style="dim", expand=False)
+    made.add_column("Kind", no_wrap=True)
+    made.add_column("Completions", justify="right")
+    estimators = list(dict.fromkeys(row["estimator"] for row in rows))
+    for name in estimators:
+        made.add_column(name.replace(" ", "\n"), justify="right")
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        of_kind = {row["estimator"]: row for row in rows if row["kind"] == kind}
+        scores = [f"{of_kind[name]['lds']:.2f}" for name in estimators]
+        made.add_row(Text(kind), str(of_kind[estimators[0]]["completions"]), *scores)
+    return made
 
 
 def _removal(result: Result) -> list[Any]:
