@@ -83,11 +83,21 @@ def no_worker(monkeypatch):
     monkeypatch.setattr("dashboard.data.ensure_worker", lambda home: None)
 
 
+@pytest.fixture(scope="session")
+def installed_components() -> list:
+    """Components of other packages; each AppTest would read all installed packages for them, longer than most pages."""
+    from streamlit.components.v2.manifest_scanner import scan_component_manifests
+
+    return scan_component_manifests()
+
+
 @pytest.fixture
-def open_page(monkeypatch, no_worker):
+def open_page(monkeypatch, no_worker, installed_components):
     """Opens a page on the runs of a folder, with an address, as a Streamlit AppTest."""
     from streamlit.testing.v1 import AppTest
 
+    scanner = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
+    monkeypatch.setattr(scanner, lambda: installed_components)
     # Streamlit puts the page in its place and leaves it there; processes spawned by later tests would run it
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
