@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,22 @@ NOT_THERE = re.compile(
 )
 
 
-def make_run(path: Path) -> Run:
+@pytest.fixture(scope="module")
+def answered_run(tmp_path_factory) -> Path:
     """A finished run whose word order and map are kept, so that every page has an answer."""
-    run = Run(write_tiny_run(path, plain_documents(12), plain_queries()))
+    run = Run(write_tiny_run(tmp_path_factory.mktemp("answered") / "run", plain_documents(12), plain_queries()))
     for query in range(3):
         document = int(rank_documents(run, query)["document"][0])
         write_ablation(run.folder, scored(run, query, document, VariantSettings()), VariantSettings())
     places = np.array([[n, n % 2] for n in range(12)], dtype=np.float32)
     write_map(run.folder, DocumentMap(np.arange(12), places, MapSettings(), 12, 1.0))
-    return run
+    return run.path
+
+
+@pytest.fixture
+def make_run(answered_run) -> Callable[[Path], Run]:
+    """Puts such a run into a folder; its files are as new as the moment, since the newest run is shown first."""
+    return lambda path: Run(Path(shutil.copytree(answered_run, path, copy_function=shutil.copyfile)))
 
 
 def written_by_another_version(path: Path) -> Path:
@@ -50,12 +58,10 @@ def written_by_another_version(path: Path) -> Path:
     return path
 
 
-def without_scores(path: Path) -> Path:
-    """A run that scored no document."""
-    run = make_run(path)
+def without_scores(run: Run) -> None:
+    """Make it a run that scored no document."""
     file = run.folder.shard("documents", 0)
     write_table(pq.read_table(file).slice(0, 0), file)
-    return path
 
 
 def go_to(app: AppTest, view: str) -> AppTest:
@@ -113,7 +119,7 @@ def test_a_manifest_that_cannot_be_read_is_said(open_page, tmp_path, view, conte
 
 
 @pytest.fixture
-def old_and_good(tmp_path):
+def old_and_good(make_run, tmp_path):
     """A finished run, and a newer one of another version."""
     make_run(tmp_path / "good_run")
     time.sleep(0.02)
@@ -183,7 +189,7 @@ def test_a_right_side_that_cannot_be_shown_is_said(open_page, old_and_good, name
     assert "## The two rankings share" in words(app)
 
 
-def test_a_map_of_another_version_is_said_and_can_be_computed_again(open_page, tmp_path):
+def test_a_map_of_another_version_is_said_and_can_be_computed_again(open_page, make_run, tmp_path):
     file = make_run(tmp_path / "run").folder.map("words")
     table = pq.read_table(file)
     noted = json.loads(table.schema.metadata[STAMP]) | {"format": 0}
@@ -201,7 +207,7 @@ def test_a_map_of_another_version_is_said_and_can_be_computed_again(open_page, t
 
 @pytest.mark.parametrize("view", PAGES)
 @pytest.mark.parametrize("runs", [1, 2])
-def test_a_link_to_a_run_that_is_gone_says_so(open_page, tmp_path, view, runs):
+def test_a_link_to_a_run_that_is_gone_says_so(open_page, make_run, tmp_path, view, runs):
     for number in range(runs):
         make_run(tmp_path / f"run_{number}")
     app = open_page(tmp_path, view, run="No such run")
@@ -213,7 +219,7 @@ def test_a_link_to_a_run_that_is_gone_says_so(open_page, tmp_path, view, runs):
 
 
 @pytest.mark.parametrize("view", PAGES)
-def test_a_link_to_a_run_that_is_here_has_no_warning(open_page, tmp_path, view):
+def test_a_link_to_a_run_that_is_here_has_no_warning(open_page, make_run, tmp_path, view):
     make_run(tmp_path / "run_0")
     assert not open_page(tmp_path, view, run="Run 0").warning
     make_run(tmp_path / "run_1")
@@ -239,8 +245,8 @@ SO = {
 
 
 @pytest.mark.parametrize("view", PAGES)
-def test_a_run_that_scored_no_document_says_so_and_what_to_do(open_page, tmp_path, view):
-    without_scores(tmp_path / "run")
+def test_a_run_that_scored_no_document_says_so_and_what_to_do(open_page, make_run, tmp_path, view):
+    without_scores(make_run(tmp_path / "run"))
     app = open_page(tmp_path, view)
     (info,) = app.info
     assert f"This run scored no document, {SO[view]}." in info.value
@@ -249,13 +255,13 @@ def test_a_run_that_scored_no_document_says_so_and_what_to_do(open_page, tmp_pat
 
 
 @pytest.mark.parametrize("part", ["Among documents", "Rare and frequent tokens", "Inside documents"])
-def test_no_part_of_concentration_fails_where_nothing_was_scored(open_page, tmp_path, part):
-    without_scores(tmp_path / "run")
+def test_no_part_of_concentration_fails_where_nothing_was_scored(open_page, make_run, tmp_path, part):
+    without_scores(make_run(tmp_path / "run"))
     assert SO["concentration"] in words(open_page(tmp_path, "concentration", part=part))
 
 
-def test_compare_says_which_side_scored_nothing(open_page, tmp_path):
-    without_scores(tmp_path / "empty_run")
+def test_compare_says_which_side_scored_nothing(open_page, make_run, tmp_path):
+    without_scores(make_run(tmp_path / "empty_run"))
     time.sleep(0.02)
     make_run(tmp_path / "good_run")
     shown = words(open_page(tmp_path, "compare", other_run="Empty run"))
@@ -265,8 +271,8 @@ def test_compare_says_which_side_scored_nothing(open_page, tmp_path):
     assert "The run on the left scored no document" in words(app.run())
 
 
-def test_the_map_of_a_run_that_scored_nothing_has_its_other_colours(open_page, tmp_path):
-    without_scores(tmp_path / "run")
+def test_the_map_of_a_run_that_scored_nothing_has_its_other_colours(open_page, make_run, tmp_path):
+    without_scores(make_run(tmp_path / "run"))
     app = open_page(tmp_path, "map", colour="Source")
     assert "ten neighbours have its source" in words(app)
     assert len(app.dataframe[0].value) == 12
@@ -275,7 +281,7 @@ def test_the_map_of_a_run_that_scored_nothing_has_its_other_colours(open_page, t
 # Filtered to nothing, and jobs that failed
 
 
-def test_released_variants_say_so_and_come_back(open_page, tmp_path):
+def test_released_variants_say_so_and_come_back(open_page, make_run, tmp_path):
     make_run(tmp_path / "run")
     app = open_page(tmp_path, "word_order")
     pills = next(group for group in app.get("button_group") if group.label == "Side by side with the original")
@@ -290,7 +296,7 @@ def test_released_variants_say_so_and_come_back(open_page, tmp_path):
     assert pills.value == every
 
 
-def test_a_chosen_variant_that_the_document_lacks_leaves_a_sentence(open_page, tmp_path):
+def test_a_chosen_variant_that_the_document_lacks_leaves_a_sentence(open_page, make_run, tmp_path):
     make_run(tmp_path / "run")
     app = open_page(tmp_path, "word_order", show="Relation flipped")
     assert "None of the chosen variants is there for this document, so the original stands alone." in words(app)
@@ -322,7 +328,7 @@ def test_a_failed_job_says_why_and_can_be_started_again(open_page, tmp_path, vie
     assert "Waiting for its turn." in app.get("progress")[0].text
 
 
-def test_a_run_that_becomes_unreadable_while_it_is_open_is_said(open_page, tmp_path):
+def test_a_run_that_becomes_unreadable_while_it_is_open_is_said(open_page, make_run, tmp_path):
     make_run(tmp_path / "run")
     app = open_page(tmp_path)
     assert "raised this completion" in words(app)
