@@ -151,7 +151,8 @@ def run_check(name: str, settings: Any, out: Path, progress: Progress) -> Result
     Raises:
         WhenceError: If an input cannot be used, or the result cannot be written.
     """
-    with kept(name, settings, out) as result:
-        found = CHECKS[name].compute(settings, progress, out.with_suffix(""))
+    work = out.with_suffix("")
+    with kept(name, settings, out, work) as result:
+        found = CHECKS[name].compute(settings, progress, work)
         result.tables = {table: [without_nan(row) for row in rows] for table, rows in found.items()}
     return result

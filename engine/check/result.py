@@ -24,7 +24,7 @@ class Result:
         check: Its name.
         settings: What was asked for.
         tables: What was measured.
-        seconds: How long it took.
+        seconds: How long it took, with what earlier calls spent on work that was kept.
         finished: When, in UTC.
         versions: Of Python and the packages that matter.
     """
@@ -38,8 +38,14 @@ class Result:
 
 
 @contextmanager
-def kept(check: str, settings: Any, path: Path) -> Iterator[Result]:
+def kept(check: str, settings: Any, path: Path, work: Path | None = None) -> Iterator[Result]:
     """Yield a result to fill in; written when the block ends without error, in place of an earlier one.
+
+    Args:
+        check: Its name.
+        settings: What was asked for.
+        path: The result's file.
+        work: Folder of work that outlives a stopped call, and the seconds spent on it; None if there is none.
 
     Raises:
         RunError: If it cannot be written there; known before the block, which may take long.
@@ -47,11 +53,25 @@ def kept(check: str, settings: Any, path: Path) -> Iterator[Result]:
     trial = path.with_name(f".{path.name}.trial")
     write_json({}, trial)
     trial.unlink()
-    result, started = Result(check, asdict(settings), versions=versions()), time.monotonic()
-    yield result
-    result.seconds = round(time.monotonic() - started, 1)
+    result = Result(check, asdict(settings), versions=versions())
+    with _timed(result, work):
+        yield result
     result.finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     write_result(result, path)
+
+
+@contextmanager
+def _timed(result: Result, work: Path | None) -> Iterator[None]:
+    """Count the block's seconds on top of those that earlier calls with the same settings spent, ended or stopped."""
+    started, file = time.monotonic(), work / "seconds.json" if work else None
+    spent = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    asked = json.dumps(result.settings, sort_keys=True)
+    try:
+        yield
+    finally:
+        result.seconds = round(spent.get(asked, 0.0) + time.monotonic() - started, 1)
+        if file:
+            write_json(spent | {asked: result.seconds}, file)
 
 
 def write_result(result: Result, path: Path) -> None:
