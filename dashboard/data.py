@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import text
-from engine.analysis.document_tokens import START_PLACE, token_table, unit_influence
+from engine.analysis.document_tokens import START_PLACE, scale_of, token_table, unit_influence
 from engine.analysis.ranking import Size, headline, rank_by_size, rank_documents
 from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
@@ -22,7 +22,9 @@ from engine.run import Run, TokenInfluence, is_run, readable
 from engine.store import RunFolder, repository_folder
 from engine.worker_process import ensure_worker, force_cancel
 
-__all__ = ["START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "token_table", "unit_influence"]
+__all__ = [
+    "START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "scale_of", "token_table", "unit_influence",
+]  # fmt: skip
 
 RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]
 CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area")

@@ -15,7 +15,7 @@ from tiny_run import PAYLOADS, hostile_documents, plain_documents, plain_queries
 from dashboard import data
 from dashboard.components import text
 from dashboard.components.downloads import csv
-from dashboard.components.token_strip import Piece, _packed, _paragraphs, scale_of
+from dashboard.components.token_strip import Piece, _packed, _paragraphs
 from engine.jobs import JobTable
 from engine.run import Run
 from engine.store import repository_folder
@@ -282,9 +282,3 @@ def test_the_strip_keeps_a_line_together_with_its_indentation():
     assert [[piece.text for piece in paragraph] for paragraph in _paragraphs(pieces)] == [
         ["def f():", "\n   ", " return"]
     ]
-
-
-def test_one_outlier_does_not_pale_a_long_text():
-    assert scale_of([1.0] * 500 + [1000.0]) == 1.0
-    assert scale_of([1.0, -5.0]) == 5.0
-    assert scale_of([]) == scale_of([0.0, 0.0]) == 1.0

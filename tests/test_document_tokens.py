@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.analysis.document_tokens import START_PLACE, token_table, unit_influence
+from engine.analysis.document_tokens import START_PLACE, scale_of, token_table, unit_influence
 from engine.analysis.units import display_units
 from engine.corpus import Tokens
 from engine.run import TokenInfluence
@@ -38,3 +38,9 @@ def test_the_table_ranks_by_strength_and_shares_add_up_on_each_side():
 def test_a_document_without_influence_has_no_shares():
     units = display_units(TEXT, TOKENS)
     assert token_table(TEXT, units, np.zeros(5))["share"].tolist() == [0, 0, 0]
+
+
+def test_one_outlier_does_not_pale_a_long_text():
+    assert scale_of([1.0] * 500 + [1000.0]) == 1.0
+    assert scale_of([1.0, -5.0]) == 5.0
+    assert scale_of([]) == scale_of([0.0, 0.0]) == 1.0

@@ -1,7 +1,7 @@
 """The pages' door to checks: what was measured of influence, requests for more, and what follows. No torch."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,64 +11,31 @@ import streamlit as st
 from dashboard import data
 from engine.check.cost import leave_out_seconds
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS
+from engine.check.found import (
+    Calibration,
+    Found,
+    calibration_of,
+    find_result,
+    is_of_completion,
+    is_of_run,
+    read_found,
+)
 from engine.check.result import Result, read_result
-from engine.checks import CHECKS, Check, command, kept_at, result_file
-from engine.errors import WhenceError
+from engine.checks import CHECKS, command, kept_at
 from engine.run import Run
 from engine.settings import ESTIMATORS, LeaveOutSettings
-from engine.store import repository_folder
 
-__all__ = ["BM25", "DOCUMENTS", "INFLUENCE", "RANDOM", "TOKENS", "Result"]
+__all__ = ["BM25", "DOCUMENTS", "INFLUENCE", "RANDOM", "TOKENS", "Found", "Result", "is_of_run"]
 
 ESTIMATED = frozenset((*ESTIMATORS.values(), "exact"))
 """Names of estimators of influence in results; whatever else stands there is a baseline."""
 LEAVE_OUT, STABILITY = "leave-out", "stability"
 VERDICTS = ("steady", "shaky", "noise")
-NEEDED = {
-    "exact": {"estimators"},
-    "lds": {"estimators", "queries", "ceiling", "bench"},
-    "removal": {"methods", "points", "calibration"},
-    LEAVE_OUT: {"completions", "documents", "chance"},
-    STABILITY: {"completions", "rule"},
-}
-"""Tables without which a result cannot be shown in its own way."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A check, and its result where there is one.
-
-    Attributes:
-        name: Its name.
-        check: Title and question.
-        result: What it came to; None where there is nothing, or nothing that can be read.
-        shipped: Whether the result came with the program; else it was measured here.
-        trouble: Why a file that is there cannot be read; else empty.
-    """
-
-    name: str
-    check: Check
-    result: Result | None = None
-    shipped: bool = False
-    trouble: str = ""
 
 
 def names() -> list[str]:
     """All checks, in the order of the page; those of a completion last."""
-    return sorted(CHECKS, key=_is_of_completion)
-
-
-def is_of_run(name: str) -> bool:
-    """Whether a check is of a run, so that without one there is nothing to check."""
-    return "run" in _settings_of(name)
-
-
-def _is_of_completion(name: str) -> bool:
-    return "query" in _settings_of(name)
-
-
-def _settings_of(name: str) -> set[str]:
-    return {field.name for field in fields(CHECKS[name].settings)}
+    return sorted(CHECKS, key=is_of_completion)
 
 
 def found(name: str, run: Run | None = None) -> Found:
@@ -78,31 +45,17 @@ def found(name: str, run: Run | None = None) -> Found:
         name: The check.
         run: The run that it is of; None for a check of none.
     """
-    own = result_file(name, str(run.path) if run is not None else None, home=data.runs_folder() / "checks")
-    shipped = repository_folder() / "sample_data" / "checks" / f"{name}.json"
-    for file in (own, shipped) if run is None else (own,):
-        if file.is_file():
-            return _found(name, file, file == shipped)
-    return Found(name, CHECKS[name])
+    return find_result(name, None if run is None else run.path, data.runs_folder() / "checks", _read)
 
 
-def _found(name: str, file: Path, shipped: bool = False) -> Found:
-    read = _read(str(file), file.stat().st_mtime_ns)
-    if isinstance(read, str):
-        return Found(name, CHECKS[name], trouble=read)
-    if read.check != name or not NEEDED.get(name, set()) <= read.tables.keys():
-        wrong = f"{file} is not a result of check {name} of this version -- it would be misread -- check again."
-        return Found(name, CHECKS[name], trouble=wrong)
-    return Found(name, CHECKS[name], read, shipped)
+def _read(file: Path) -> Result:
+    return _read_once(str(file), file.stat().st_mtime_ns)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _read(file: str, changed: int) -> Result | str:
-    """A result, or why it cannot be read; ``changed`` keeps the cache true."""
-    try:
-        return read_result(Path(file))
-    except WhenceError as error:
-        return str(error)
+def _read_once(file: str, changed: int) -> Result:
+    """A result; ``changed`` keeps the cache true."""
+    return read_result(Path(file))
 
 
 def table(result: Result, name: str) -> pd.DataFrame:
@@ -162,7 +115,7 @@ def leave_outs(run: Run) -> list[Found]:
     """What was left out so far, whatever the completion, newest first; then files that cannot be read."""
     files = sorted(run.folder.check(LEAVE_OUT).parent.glob(f"{LEAVE_OUT}*.json"))
     return sorted(
-        (_found(LEAVE_OUT, file) for file in files),
+        (read_found(LEAVE_OUT, file, read=_read) for file in files),
         key=lambda one: one.result.finished if one.result else "",
         reverse=True,
     )
@@ -181,39 +134,14 @@ def left_out(run: Run, query: str, documents: Collection[str]) -> Result | None:
 # What follows
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How predicted changes compared with retraining.
-
-    Attributes:
-        result: Where it was measured.
-        row: ``slope``, measured change per predicted one, and ``correlation``, each with its interval; ``points``.
-    """
-
-    result: Result
-    row: Mapping[str, float]
-
-    @property
-    def corpus(self) -> str:
-        """Whose documents were left out."""
-        given = self.result.settings.get("corpus")
-        return Path(given).name if given else ""
-
-
 def calibration() -> Calibration | None:
     """The check of predicted changes in use; None where there is none."""
-    result = found("removal").result
-    rows = result.tables["calibration"] if result is not None else []
-    row = next((row for row in rows if row["what"] == DOCUMENTS), None)
-    return None if result is None or row is None else Calibration(result, row)
+    return calibration_of(found("removal"))
 
 
 def stability(run: Run) -> Result | None:
     """How steady the influences on each completion of a run are; None where that was not checked."""
-    file = run.folder.check(STABILITY)
-    if STABILITY not in CHECKS or not file.is_file():
-        return None
-    return _found(STABILITY, file).result
+    return found(STABILITY, run).result
 
 
 def verdict(run: Run, query: str) -> dict[str, Any] | None:

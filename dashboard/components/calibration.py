@@ -1,9 +1,8 @@
 """How predicted changes on leaving documents out compare with retraining: one sentence, its numbers from the check."""
 
-from typing import Any
-
 from dashboard.analyses import trust as analyses
 from dashboard.components import text
+from dashboard.components.text import between
 
 NOT_CALIBRATED = (
     "Predicted changes are to first order and not calibrated: there is no result of training again to compare with."
@@ -22,11 +21,3 @@ def calibration_sentence() -> str:
         f"**{between(row, 'slope')}** of what is predicted; predicted and measured changes correlate at "
         f"**{between(row, 'correlation')}** ({row['points']:,} removals, measured {text.date(found.result.finished)})."
     )
-
-
-def between(row: Any, name: str) -> str:
-    """A number of a result with its 95% interval: ``0.19 (0.15 to 0.24)``; a dash where it has none."""
-    if row[name] is None or row[name] != row[name]:
-        return "–"
-    low, high = (text.correlation(row[f"{name}_{end}"]) for end in ("low", "high"))
-    return f"{text.correlation(row[name])} ({low} to {high})"

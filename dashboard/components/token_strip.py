@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import streamlit as st
 
+from dashboard import data
 from dashboard.components.text import show_hidden
 
 HERE = Path(__file__).parent
-CLIP_FROM = 200
-"""With this many pieces or more the scale ends at the 99th percentile: one outlier must not pale the rest."""
 HTML = """
 <div class="whence">
   <div class="legend"></div>
@@ -54,16 +52,6 @@ class Piece:
     word: int | None = None
 
 
-def scale_of(values: Sequence[float]) -> float:
-    """Value that gets the full colour; hand the same to strips that are compared."""
-    sizes = np.abs(np.asarray(values, dtype=float))
-    if not len(sizes) or not sizes.max():
-        return 1.0
-    if len(sizes) < CLIP_FROM:
-        return float(sizes.max())
-    return float(np.quantile(sizes, 0.99)) or float(sizes.max())
-
-
 def token_strip(
     pieces: Sequence[Piece],
     *,
@@ -92,7 +80,7 @@ def token_strip(
         legend: Whether the scale is written above; strips on one scale need it once.
     """
     values = [piece.value for piece in pieces if piece.value is not None]
-    scale = scale or scale_of(values)
+    scale = scale or data.scale_of(values)
     content = {
         "mode": mode,
         "label": label,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from dashboard.analyses import trust as analyses
 from dashboard.components import text
-from dashboard.components.calibration import between
+from dashboard.components.text import between
 from dashboard.components.trust_charts import (
     ceiling_line,
     change_scatter,

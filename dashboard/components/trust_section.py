@@ -6,10 +6,10 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import trust as analyses
 from dashboard.components import text
-from dashboard.components.calibration import between
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
+from dashboard.components.text import between
 from dashboard.components.trust_parts import Part, part_of
 
 LABELS = {

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import word_order as analyses
 from dashboard.components import text
-from dashboard.components.token_strip import Piece, scale_of, token_strip
+from dashboard.components.token_strip import Piece, token_strip
 
 PER_ROW = 3
 MAX_PIECES = 4_000
@@ -52,7 +52,7 @@ def variant_strips(
         word: Number of the original's word that is pinned, if any.
         on_word: Called with the word that is chosen, or None when it is released.
     """
-    scale = scale_of(np.concatenate([one.strip.values for one in shown]).tolist())
+    scale = data.scale_of(np.concatenate([one.strip.values for one in shown]).tolist())
     for first in range(0, len(shown), PER_ROW):
         row = shown[first : first + PER_ROW]
         for place, column in enumerate(st.columns(PER_ROW, gap="medium")[: len(row)]):

@@ -14,6 +14,8 @@ from engine.run import TokenInfluence
 
 START_PLACE = -1
 """Place of the model's start token; the document's tokens are numbered from 0."""
+CLIP_FROM = 200
+"""With this many values or more the scale ends at the 99th percentile: one outlier must not pale the rest."""
 
 
 def unit_influence(influence: TokenInfluence, units: Sequence[Unit]) -> np.ndarray:
@@ -63,3 +65,13 @@ def token_table(text: str, units: Sequence[Unit], values: np.ndarray) -> pd.Data
     table = table.sort_values("influence", key=abs, ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
+
+
+def scale_of(values: Sequence[float]) -> float:
+    """Value that gets the full colour; take the same for texts that are compared."""
+    sizes = np.abs(np.asarray(values, dtype=float))
+    if not len(sizes) or not sizes.max():
+        return 1.0
+    if len(sizes) < CLIP_FROM:
+        return float(sizes.max())
+    return float(np.quantile(sizes, 0.99)) or float(sizes.max())
