@@ -32,6 +32,8 @@ CHOICES = {
     "estimator": list(ESTIMATORS), "measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"],
     "preconditioner": list(PRECONDITIONERS),
 }  # fmt: skip
+PER_KIND = 1
+"""Completions of each kind in a report."""
 
 
 def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
@@ -84,7 +86,12 @@ def _positive(text: str) -> int:
     return count
 
 
-for _type in (_count, _count_or_word, _positive):
+def _all_or_some(text: str) -> int | None:
+    """A positive number, or ``all``."""
+    return None if text == "all" else _positive(text)
+
+
+for _type in (_count, _count_or_word, _positive, _all_or_some):
     _type.__name__ = "number"  # what argparse calls it in "invalid number value"
 
 
@@ -159,6 +166,15 @@ def _export(given: argparse.Namespace) -> None:
 
     rows = export(Run(given.run), given.table, given.out)
     print(f"{given.out}: {rows:,} rows")
+
+
+def _report(given: argparse.Namespace) -> None:
+    from engine.report import choose_completions, write_report
+
+    run = Run(given.run)
+    queries = choose_completions(run, given.completions, given.per_kind)
+    size = write_report(run, given.out, queries)
+    print(f"{given.out}: {len(queries):,} completion{'' if len(queries) == 1 else 's'}, {size / 1000:,.0f} kB")
 
 
 def _analyse(given: argparse.Namespace) -> None:
@@ -245,6 +261,14 @@ def parser() -> argparse.ArgumentParser:
     tokens.add_argument("--document", required=True, help="title or id of a document")
     tokens.add_argument("--kind", choices=TOKEN_KINDS, default="position", help="definition (default: position)")
     tokens.add_argument("--json", action="store_true", help="print JSON")
+
+    report = verb("report", _report, "Write one HTML file to hand on: the run, its completions, how far to trust it.")
+    report.add_argument("--out", required=True, help="file to write")
+    report.add_argument("--completions", nargs="+", default=[], help="titles or ids of completions to report")
+    report.add_argument(
+        "--per-kind", type=_all_or_some, default=PER_KIND,
+        help=f"without --completions, how many of each kind, or all (default: {PER_KIND})",
+    )  # fmt: skip
 
     asked = "Concentration, sources or word order: the numbers behind the dashboard's pages."
     analyses = verbs.add_parser("analyse", help=asked, description=asked).add_subparsers(

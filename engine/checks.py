@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from engine.settings import (
     LeaveOutSettings,
     RemovalSettings,
     StabilitySettings,
+    flags,
 )
 from engine.store import RunFolder
 
@@ -135,14 +136,7 @@ def kept_at(name: str, settings: Any, home: Path = HOME) -> Path:
 
 def command(name: str, settings: Mapping[str, Any]) -> str:
     """The command line that carries out a check with these settings; those with their default are not named."""
-    default = {field.name: field.default for field in fields(CHECKS[name].settings)}
-    words = ["python", "-m", "engine", "check", name]
-    for setting, value in settings.items():
-        if value == default.get(setting, MISSING):
-            continue
-        values = value if isinstance(value, list | tuple) else [] if value is True else [value]
-        words += [f"--{setting.replace('_', '-')}", *map(str, values)]
-    return shlex.join(words)
+    return shlex.join(["python", "-m", "engine", "check", name, *flags(CHECKS[name].settings, settings)])
 
 
 def run_check(name: str, settings: Any, out: Path, progress: Progress) -> Result:

@@ -1,8 +1,8 @@
 """Settings of the three steps, checked when made; each is kept whole in the run's manifest (no torch)."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from engine.errors import WhenceError
@@ -137,6 +137,18 @@ class ScoreSettings:
 
 
 SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
+
+
+def flags(settings: type, given: Mapping[str, Any]) -> list[str]:
+    """The command line's words for settings of a class; those with their default are not named."""
+    default = {field.name: field.default for field in fields(settings)}
+    words = []
+    for name, value in given.items():
+        if value == default.get(name, MISSING):
+            continue
+        values = value if isinstance(value, list | tuple) else [] if value is True else [value]
+        words += [f"--{name.replace('_', '-')}", *("all" if one is None else str(one) for one in values)]
+    return words
 
 
 def deciding(step: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from test_leave_out_panel import keep as keep_leave_out
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
 from dashboard.analyses import trust
-from dashboard.components.calibration import NOT_CALIBRATED, between, calibration_sentence
+from dashboard.components.calibration import NOT_CALIBRATED, calibration_sentence
+from dashboard.components.text import between
 from dashboard.components.trust_answer import FEW_TOKENS, NOT_MEASURED, answer
 from dashboard.components.trust_section import readable
 from engine.checks import CHECKS, Check, kept_at
@@ -26,7 +27,7 @@ MISREAD = "of this version -- it would be misread -- check again."
 @pytest.fixture(autouse=True)
 def shipped(tmp_path, monkeypatch) -> Path:
     """Where results come with the program; at first none do."""
-    monkeypatch.setattr("dashboard.analyses.trust.repository_folder", lambda: tmp_path / "program")
+    monkeypatch.setattr("engine.check.found.repository_folder", lambda: tmp_path / "program")
     return tmp_path / "program" / "sample_data" / "checks"
 
 

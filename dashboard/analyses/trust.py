@@ -12,24 +12,27 @@ from dashboard import data
 from engine.check.cost import leave_out_seconds
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS
 from engine.check.found import (
+    LEAVE_OUT,
+    STABILITY,
     Calibration,
     Found,
     calibration_of,
     find_result,
     is_of_completion,
     is_of_run,
-    read_found,
 )
+from engine.check.found import leave_outs as found_leave_outs
 from engine.check.result import Result, read_result
 from engine.checks import CHECKS, command, kept_at
 from engine.run import Run
 from engine.settings import ESTIMATORS, LeaveOutSettings
 
-__all__ = ["BM25", "DOCUMENTS", "INFLUENCE", "RANDOM", "TOKENS", "Found", "Result", "is_of_run"]
+__all__ = [
+    "BM25", "DOCUMENTS", "INFLUENCE", "LEAVE_OUT", "RANDOM", "STABILITY", "TOKENS", "Found", "Result", "is_of_run",
+]  # fmt: skip
 
 ESTIMATED = frozenset((*ESTIMATORS.values(), "exact"))
 """Names of estimators of influence in results; whatever else stands there is a baseline."""
-LEAVE_OUT, STABILITY = "leave-out", "stability"
 VERDICTS = ("steady", "shaky", "noise")
 
 
@@ -113,12 +116,7 @@ def leave_out_cost(run: Run, documents: Collection[int], settings: Mapping[str, 
 
 def leave_outs(run: Run) -> list[Found]:
     """What was left out so far, whatever the completion, newest first; then files that cannot be read."""
-    files = sorted(run.folder.check(LEAVE_OUT).parent.glob(f"{LEAVE_OUT}*.json"))
-    return sorted(
-        (read_found(LEAVE_OUT, file, read=_read) for file in files),
-        key=lambda one: one.result.finished if one.result else "",
-        reverse=True,
-    )
+    return found_leave_outs(run.folder, _read)
 
 
 def left_out(run: Run, query: str, documents: Collection[str]) -> Result | None:

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.components import text
 from dashboard.components.job_panel import STATES, job_panel
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import WHAT_TO_DO, unreadable
 
 EXAMPLES = 8
@@ -186,6 +187,8 @@ def _facts(run: data.Run) -> None:
             border="horizontal",
             alt="The run in use",
         )
+        if run.scored_documents:
+            report_button(run)
 
 
 def _jobs() -> None:

@@ -13,6 +13,7 @@ from dashboard.components.downloads import download
 from dashboard.components.leave_out_panel import leave_out_panel
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.ranked_by import RankedBy, choose_way
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 from dashboard.components.trust_answer import verdict_badge
 
@@ -50,6 +51,7 @@ def main() -> None:
         shown = _filtered(ranking)
         if not shown.empty:
             _download(choice, shown, way)
+        report_button(run, completion)
     if way.about:
         st.caption(way.about)
     document = _document(ranking, shown)

@@ -102,6 +102,20 @@ def bootstrap_intervals(influence: np.ndarray, sign: Sign, draws: int = 200, see
     return _intervals(resamples(influence, sign, draws, seed))
 
 
+def measured(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Every measure of one completion beside chance.
+
+    Arguments as of :func:`bootstrap_intervals`.
+
+    Returns:
+        A row for each of :data:`MEASURES`: value, low, high (bootstrap over documents), null_low, null_high (normal
+        influences of the same mean and standard deviation).
+    """
+    table = bootstrap_intervals(influence, sign, draws, seed)
+    table.insert(0, "value", measures(influence[None], sign).iloc[0])
+    return table.join(_intervals(normal_draws(influence, sign, draws, seed)).add_prefix("null_"))
+
+
 def resamples(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> Iterator[np.ndarray]:
     """Amounts ``[documents]``, largest first, of as many documents drawn with replacement.
 
@@ -170,11 +184,9 @@ def concentration_of(
     influence, of_tokens = _influences(run, query, tokens)
     tables = []
     for sign in signs:
-        table = bootstrap_intervals(influence, sign, draws, seed)
-        table.insert(0, "value", measures(influence[None], sign).iloc[0])
-        null = _intervals(normal_draws(influence, sign, draws, seed)).add_prefix("null_")
         shuffled = _intervals(shuffled_draws(of_tokens, sign, draws, seed)).add_prefix("shuffled_")
-        tables.append(table.join([null, shuffled]).rename_axis("measure").reset_index().assign(sign=sign))
+        table = measured(influence, sign, draws, seed).join(shuffled)
+        tables.append(table.rename_axis("measure").reset_index().assign(sign=sign))
     found = pd.concat(tables, ignore_index=True)
     return found[["sign", *found.columns.drop("sign")]]
 

@@ -8,14 +8,15 @@ from engine.check.effects import DOCUMENTS
 from engine.check.result import Result, read_result
 from engine.checks import CHECKS, HOME, Check, result_file
 from engine.errors import WhenceError
-from engine.store import repository_folder
+from engine.store import RunFolder, repository_folder
 
+LEAVE_OUT, STABILITY = "leave-out", "stability"
 NEEDED = {
     "exact": {"estimators"},
     "lds": {"estimators", "queries", "ceiling", "bench"},
     "removal": {"methods", "points", "calibration"},
-    "leave-out": {"completions", "documents", "chance"},
-    "stability": {"completions", "rule"},
+    LEAVE_OUT: {"completions", "documents", "chance"},
+    STABILITY: {"completions", "rule"},
 }
 """Tables without which a result cannot be shown in its own way."""
 
@@ -102,6 +103,16 @@ def read_found(name: str, file: Path, shipped: bool = False, read: Callable[[Pat
         wrong = f"{file} is not a result of check {name} of this version -- it would be misread -- check again."
         return Found(name, CHECKS[name], trouble=wrong)
     return Found(name, CHECKS[name], result, shipped)
+
+
+def leave_outs(run: RunFolder, read: Callable[[Path], Result] = read_result) -> list[Found]:
+    """What was left out of a run so far, whatever the completion, newest first; then files that cannot be read."""
+    files = sorted(run.check(LEAVE_OUT).parent.glob(f"{LEAVE_OUT}*.json"))
+    return sorted(
+        (read_found(LEAVE_OUT, file, read=read) for file in files),
+        key=lambda one: one.result.finished if one.result else "",
+        reverse=True,
+    )
 
 
 def calibration_of(removal: Found) -> Calibration | None:
