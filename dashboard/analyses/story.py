@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import regex
 import streamlit as st
 
 from dashboard import data
@@ -95,9 +96,7 @@ def _strongest(influence: np.ndarray) -> list[int]:
     return [int(document) for document in order if influence[document] > 0]
 
 
-def _marked(
-    run: Run, completion: data.Completion, documents: Sequence[int], known: dict[str, Known]
-) -> list[bool]:
+def _marked(run: Run, completion: data.Completion, documents: Sequence[int], known: dict[str, Known]) -> list[bool]:
     """Whether each document teaches the completion: as the corpus records it, else because it holds the answer."""
     if completion.id in known:
         teaching = set(known[completion.id].documents)
@@ -188,7 +187,7 @@ def _top(found: list[Word]) -> tuple[list[str], float]:
     for one in ordered:
         if carried >= HALF or len(named) == MOST_WORDS:
             break
-        named.append(one.text)
+        named.append(regex.sub(r"^\p{P}+|\p{P}+$", "", one.text) or one.text)
         carried += one.share or 0.0
     return list(dict.fromkeys(named)), carried
 
