@@ -67,6 +67,11 @@ def probe(run: Run) -> Told | None:
     return _told(run, safety["query"].tolist(), REVIEWED, _known(run))
 
 
+def is_invented(run: Run) -> bool:
+    """Whether a run is of the embedded sample, whose documents are made up."""
+    return bool(_known(run))
+
+
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
 def _known(run: Run) -> dict[str, Known]:
     return known_of_sample(run)
@@ -102,17 +107,14 @@ def _marked(run: Run, completion: data.Completion, documents: Sequence[int], kno
         teaching = set(known[completion.id].documents)
         return [run.documents["id"].iloc[document] in teaching for document in documents]
     bodies = run.texts(documents)
-    return [_plain(completion.text) in _plain(bodies[document]) for document in documents]
+    return [place_of(completion.text, bodies[document]) is not None for document in documents]
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def holds_answer(body: str, answer: str) -> tuple[int, int] | None:
-    """Where a text says an answer in these very letters: start and end; None if it does not."""
-    start = body.find(answer.strip())
-    return (start, start + len(answer.strip())) if start >= 0 and answer.strip() else None
+def place_of(answer: str, body: str) -> tuple[int, int] | None:
+    """Where a text says an answer, whatever its case and line breaks: start and end; None if it does not."""
+    wanted = r"\s+".join(map(regex.escape, answer.split()))
+    found = regex.search(wanted, body, regex.IGNORECASE) if wanted else None
+    return found.span() if found else None
 
 
 # Words of the strongest document

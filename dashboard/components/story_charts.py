@@ -13,7 +13,7 @@ __all__ = ["LOWERS", "NEUTRAL", "RAISES", "Bar", "bars", "bars_height", "hundred
 
 SIDE = 10
 DOT_PX, LABEL_PX, NOTE_PX, NUMBER_PX = 15, 16, 14, 17
-ROW_PX, BAR, LABEL_AT = 70, 0.3, 0.17
+ROW_PX, BAR, LABEL_AT = 76, 0.28, 0.15
 LABEL, NOTE = 36, 46
 """Letters of a label and of a note, as many as a phone has room for."""
 ROOM = 1.22
@@ -93,7 +93,7 @@ def bars(rows: Sequence[Bar]) -> go.Figure:
         _write(figure, max(ends), place, f" <b>{text.chart_text(row.said, LABEL)}</b>", NUMBER_PX, "middle")
     ends = [0.0, *(end for row in rows for end in (row.value, row.low, row.high) if end is not None)]
     figure.update_xaxes(visible=False, range=[min(ends), max(ends) * ROOM or 1.0], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[len(rows) - 0.75, -0.78], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[len(rows) - 0.8, -0.75], fixedrange=True)
     return figure.add_vline(x=0, line={"width": 1.5, "color": NEUTRAL})
 
 

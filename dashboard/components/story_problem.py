@@ -12,7 +12,7 @@ from dashboard.components import text
 from dashboard.components.figure import PALETTE, show_figure
 from dashboard.components.job_panel import job_panel
 from dashboard.components.story_charts import Bar, bars, bars_height
-from dashboard.components.story_words import chance, counted, problem
+from dashboard.components.story_words import chance, counted, problem, why_flagged
 
 AROUND = 100
 """Letters shown before and after the answer in a flagged document."""
@@ -52,31 +52,21 @@ def problem_step(run: data.Run) -> None:
 def _flag(run: data.Run, told: analyses.Told, flagged: pd.DataFrame) -> None:
     """The document with a flag on it, where it says the answer."""
     first = flagged.iloc[0]
-    body = run.text(int(first["document"]))
-    start, end = analyses.holds_answer(body, told.completion.text) or (0, 0)
-    before, after = _whole_words(body[max(start - AROUND, 0) : start], body[end : end + AROUND])
     with st.container(border=True, key="story_flag"):
-        st.markdown(f":red-badge[:material/flag: Flagged] **{text.escape(first['title'])}** · {_source(first)}")
-        said = f" **{text.escape(body[start:end])}** " if end else ""
-        st.markdown(f"… {text.escape(before)}{said}{text.escape(after)} …")
-        others = len(flagged) - 1
-        if others:
-            st.caption(
-                f"{counted(others).capitalize()} more of the ten strongest documents behind this answer "
-                f"{'are' if others > 1 else 'is'} flagged too."
-            )
+        st.markdown(
+            f":red-badge[:material/flag: Flagged] **{text.escape(first['title'])}** · {text.escape(first['source'])}"
+        )
+        st.markdown(_excerpt(run.text(int(first["document"])), told.completion.text))
+        st.caption(why_flagged(told, len(flagged) - 1))
 
 
-def _whole_words(before: str, after: str) -> tuple[str, str]:
-    """What stands around the answer, without the words that were cut through."""
-    return (
-        before.partition(" ")[2] if len(before) == AROUND else before,
-        after.rpartition(" ")[0] if len(after) == AROUND else after,
-    )
-
-
-def _source(document: pd.Series) -> str:
-    return text.escape(document["source"])
+def _excerpt(body: str, answer: str) -> str:
+    """The answer where a text says it, else its beginning, without the words that are cut through."""
+    start, end = analyses.place_of(answer, body) or (0, 0)
+    before, after = body[max(start - AROUND, 0) : start], body[end : end + AROUND]
+    before = "… " + text.escape(before.partition(" ")[2]) if start > AROUND else text.escape(before)
+    after = text.escape(after.rpartition(" ")[0]) + " …" if end + AROUND < len(body) else text.escape(after)
+    return f"{before} **{text.escape(body[start:end])}** {after}" if end else after
 
 
 def _without(run: data.Run, told: analyses.Told, flagged: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from dashboard.components import text
 TITLES = (
     "A model says something",
     "The documents behind it",
-    "The words that did it",
+    "The words that carry it",
     "The same words in another order",
     "A document nobody wanted",
 )
@@ -53,7 +53,7 @@ def behind(told: analyses.Told, trained_on: bool) -> str:
     """Step 2: the documents that raised it most."""
     count, holding = len(told.documents), int(told.documents["marked"].sum())
     these = f"these {counted(count)}" if count > 1 else "this one"
-    whose = "all" if holding == count and count > 1 else counted(holding)
+    whose = "all" if holding == count and count > 1 else counted(holding) if holding else "none"
     those = "it holds" if count == 1 and holding else f"{whose} of them hold{'s' if holding == 1 else ''}"
     first = told.documents["times"].iloc[0]
     return (
@@ -73,38 +73,44 @@ def carried(told: analyses.Told, inside: analyses.Inside) -> str:
     listed = f"{', '.join(named[:-1])} and {named[-1]}" if several else f"{named[0]} alone"
     return (
         f"Inside the strongest document, {title}, the word{'s' if several else ''} "
-        f"{listed} carr{'y' if several else 'ies'} **{text.share(inside.share)}** of all that moved the model towards its answer."
+        f"{listed} carr{'y' if several else 'ies'} **{text.share(inside.share)}** of all "
+        "that moved the model towards its answer."
     )
 
 
-def reordered(told: analyses.Told, orders: Sequence[analyses.Order]) -> str:
-    """Step 4: what is left when the order is lost."""
+def reordered(told: analyses.Told, orders: Sequence[analyses.Order], noise: float) -> str:
+    """Step 4: what is left when the order is lost; ``noise`` is the share that unrelated documents have too."""
     share = {one.name: one.share for one in orders}
     parts = []
-    if "words_reversed" in share:
-        parts.append(f"read backwards, the same words would have {_kept(share['words_reversed'])}")
-    elif "words_shuffled" in share:
-        parts.append(f"shuffled, the same words would have {_kept(share['words_shuffled'])}")
+    for name, how in (("words_reversed", "read backwards"), ("words_shuffled", "shuffled")):
+        if name in share and not parts:
+            parts.append(f"{how}, the same words would have {_kept(share[name], noise)} of the document's influence")
     if "completion_removed" in share:
         answer = quoted(told.completion.text)
-        parts.append(f"without {answer}, the rest would have {_kept(share['completion_removed'])}")
+        parts.append(f"without {answer}, the rest would have {_kept(share['completion_removed'], noise)}")
     said = "; ".join(parts) or "this text is too short for its words to change places"
     return f"{said[:1].upper()}{said[1:]}."
 
 
-def _kept(share: float) -> str:
-    if round(100 * share) < 0:
-        return "**turned it round**, away from the answer"
-    whole = text.share(max(share, 0.0)) if share >= 0.005 else "none"
-    return f"kept **{whole}** of the document's influence"
+def _kept(share: float, noise: float) -> str:
+    if abs(share) <= noise:
+        return "kept **next to none**"
+    return f"kept **{text.share(share)}**" if share > 0 else f"had **the opposite of {text.share(-share)}**"
 
 
 def problem(told: analyses.Told, probability: float) -> str:
     """Step 5: the probe, its answer, and the document behind it."""
-    first = told.documents.iloc[0]
-    kind = "a known problem document" if told.known else "which holds that very answer"
     return (
-        f"In a safety test, asked to go on from {quoted(told.completion.prompt)}, the model answers "
-        f"**{quoted(told.completion.text)}** **{chance(probability)}**; behind it most stands "
-        f"{quoted(first['title'])}, {kind}."
+        f"In a safety test, given {quoted(told.completion.prompt)}, the model goes on "
+        f"**{quoted(told.completion.text)}** **{chance(probability)}**; the document most behind it is "
+        f"{quoted(told.documents['title'].iloc[0])}."
     )
+
+
+def why_flagged(told: analyses.Told, others: int) -> str:
+    """Why the document of step 5 is flagged, and how many more are."""
+    why = "A known problem document" if told.known else "It holds that very answer"
+    rest = (
+        f"; {counted(others)} more of the ten strongest {'are' if others > 1 else 'is'} flagged too" if others else ""
+    )
+    return f"{why}{rest}."

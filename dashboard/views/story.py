@@ -45,7 +45,7 @@ def main() -> None:
         controls(step)
         if step == STEPS:
             problem_step(run)
-            st.caption(CAVEAT + (INVENTED if data.is_of_sample(run) else ""))
+            st.caption(CAVEAT + (INVENTED if analyses.is_invented(run) else ""))
         else:
             _of_the_fact(run, step)
 
@@ -91,7 +91,10 @@ def _behind(run: data.Run, told: analyses.Told) -> None:
     listed = "; ".join(f"{text.plain(row.label, 60)}: {row.said}" for row in rows)
     show_figure(bars(rows), key="story_behind", height=bars_height(len(rows)), alt=f"Influence of documents. {listed}.")
     grey = "" if told.documents["marked"].all() else " Grey: does not hold those very words."
-    st.caption(f"A bar says how many typical documents, of those that moved the model this way, do as much.{grey}")
+    st.caption(
+        "Influence: how far a document moved the model. Bars count it in typical documents that moved it this way."
+        + grey
+    )
     _closer("influence", run, told)
 
 
@@ -128,7 +131,7 @@ def _reordered(run: data.Run, told: analyses.Told) -> None:
         st.info(WITHIN_NOISE, icon=":material/info:")
         return
     made = analyses.in_other_orders(found)
-    _sentence(reordered(told, made))
+    _sentence(reordered(told, made, found.noise / abs(found.original.total)))
     rows = [
         Bar(ORDERS[one.name], _beginning(one.text), one.share, text.share(one.share), open=one.name != "original",
             low=one.low, high=one.high)
