@@ -122,7 +122,7 @@ def test_the_words_that_carry_the_strongest_document_add_up_to_it(make, show):
     assert "".join(one.text for one in inside.words) == body
     found = [one.share for one in inside.words if one.share is not None]
     assert found == pytest.approx((expected / raises).tolist(), rel=1e-5)
-    strongest = np.sort(expected)[::-1].cumsum() / raises
+    strongest = np.sort(expected[expected > 0])[::-1].cumsum() / raises
     count = min(int((strongest < 0.5).sum()) + 1, 3)
     assert inside.share == pytest.approx(strongest[count - 1], rel=1e-5)
     said = words(show(3))
@@ -273,7 +273,7 @@ def test_next_and_back_move_the_address_and_end_at_the_ends(make, show):
         assert ends == {"Back": step == 1, "Next": step == 5}
         if step < 5:
             press(app, "Next")
-            assert app.query_params["step"] == [str(step + 1)]
+            assert app.query_params["step"] == str(step + 1)
     assert press(app, "Back").title[0].value == TITLES[3]
 
 
@@ -281,7 +281,7 @@ def test_presented_it_has_no_ways_out_but_one(make, show):
     make(ONCE)
     assert [link.proto.label for link in show(2).get("page_link")] == ["Look closer"]
     app = press(show(2), "Present")
-    assert not app.get("page_link") and app.query_params["present"] == ["yes"]
+    assert not app.get("page_link") and app.query_params["present"] == "yes"
     assert "present" not in press(app, "Show the menu").query_params
 
 
