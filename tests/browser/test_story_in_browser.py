@@ -78,11 +78,3 @@ def test_it_bars_nobody(pages, step):
     page = pages.open(f"{PATH}&step={step}")
     violations = Axe().run(page).response["violations"]
     assert [(found["id"], found["nodes"][0]["html"][:120]) for found in violations] == []
-
-
-@pytest.mark.parametrize("step", range(1, STEPS + 1))
-def test_presented_a_step_fits_the_screen(pages, step):
-    pages.page.set_viewport_size({"width": 1280, "height": 720})
-    page = pages.open(f"{PATH}&step={step}&present=yes")
-    main = page.get_by_test_id("stMain")
-    assert main.evaluate("one => one.scrollHeight - one.clientHeight") <= 1
