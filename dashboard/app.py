@@ -15,6 +15,7 @@ st.set_page_config(page_title="Whence", page_icon=":material/alt_route:", layout
 page = st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/story.py", title="Story", icon=":material/auto_stories:", url_path="story"),
         st.Page("views/influence.py", title="Influence", icon=":material/alt_route:", url_path="influence"),
         st.Page(
             "views/concentration.py", title="Concentration", icon=":material/leaderboard:", url_path="concentration"

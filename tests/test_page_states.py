@@ -24,7 +24,7 @@ from engine.run import Run
 from engine.store import FORMAT, write_table
 from engine.variants import VariantSettings
 
-PAGES = ("home", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "trust")
+PAGES = ("home", "story", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "trust")
 OTHER_VERSION = "was made by another version of the program, so its tables would be misread"
 NO_MANIFEST = "so what its tables were made from is unknown and they would be misread"
 GONE = "The link names a run that is not here. Another one is shown."
@@ -233,6 +233,7 @@ def test_a_link_to_a_run_that_is_here_has_no_warning(open_page, make_run, tmp_pa
 
 SO = {
     "home": "so its pages have nothing to rank",
+    "story": "so there is no document to tell of",
     "influence": "so there is no document to rank",
     "concentration": "so there is no influence that could be owed to few documents or to many",
     "sources": "so there is no influence that could come from anywhere",

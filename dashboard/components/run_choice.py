@@ -25,7 +25,7 @@ def choose_run(page: str) -> None:
     elif wanted and wanted != st.session_state.get(_TOLD):  # kept, as the choice below drops it from the address
         st.session_state[_LOST] = page
     if len(offered) > 1:
-        with st.container(horizontal=True, horizontal_alignment="right"):
+        with st.container(horizontal=True, horizontal_alignment="right", key="run_choice"):
             st.selectbox(
                 "Run in use",
                 list(offered),

@@ -1,7 +1,7 @@
 // Text with a value at each token. Text reaches the page through textContent alone.
 // data: version, mode ("values" | "choices"), label, unit, noun, scale, clipped, total,
 //       paragraphs [{t: texts, v: values or null, p: places, k: {index: values of its tokens}, w: words}],
-//       link, legend, selected [places]. A hidden character arrives as \u0000NAME\u0000.
+//       link, legend, large, selected [places]. A hidden character arrives as \u0000NAME\u0000.
 // Strips of one link stand side by side: pointing at a word in one marks the same word, by its number, in all.
 
 const LEVELS = 10
@@ -57,7 +57,7 @@ function number(value, digits = 3) {
 function build(state, data) {
   Object.assign(state, { version: data.version, data, items: [], active: -1 })
   const text = state.root.querySelector(".text")
-  state.root.className = "whence " + data.mode + (data.link ? " linked" : "")
+  state.root.className = "whence " + data.mode + (data.link ? " linked" : "") + (data.large ? " large" : "")
   state.lit = []
   text.setAttribute("aria-label", data.label)
   text.setAttribute("role", data.mode === "choices" ? "listbox" : "application")
@@ -111,9 +111,13 @@ function style(span, value, data) {
     span.setAttribute("aria-selected", "false")
     return
   }
-  const level = Math.min(Math.round((LEVELS * Math.abs(value)) / (data.scale || 1)), LEVELS)
-  if (!level) return
-  span.classList.add(value > 0 ? "plus" : "minus", (value > 0 ? "p" : "m") + level)
+  const shade = level(value, data)
+  if (!shade) return
+  span.classList.add(value > 0 ? "plus" : "minus", (value > 0 ? "p" : "m") + shade)
+}
+
+function level(value, data) {
+  return Math.min(Math.round((LEVELS * Math.abs(value)) / (data.scale || 1)), LEVELS)
 }
 
 function rank(state) {
@@ -121,7 +125,7 @@ function rank(state) {
   order.sort((a, b) => Math.abs(state.items[b].value) - Math.abs(state.items[a].value) || a - b)
   order.forEach((i, place) => (state.items[i].rank = place + 1))
   const count = Math.max(FEWEST_STRONG, Math.min(Math.ceil(order.length / 10), MOST_STRONG))
-  state.strong = order.slice(0, count).filter((i) => state.items[i].value !== 0)
+  state.strong = order.slice(0, count).filter((i) => (state.data.large ? level(state.items[i].value, state.data) : state.items[i].value !== 0))
   state.strong.forEach((i) => state.items[i].span.classList.add("strong", state.items[i].value > 0 ? "plus" : "minus"))
   state.strong.sort((a, b) => a - b)
 }

@@ -64,6 +64,7 @@ def token_strip(
     scale: float | None = None,
     link: str = "",
     legend: bool = True,
+    large: bool = False,
 ) -> None:
     """Show text with a value at each token.
 
@@ -78,6 +79,7 @@ def token_strip(
         scale: Value with the full colour; None to take it from the pieces.
         link: Strips of the same link mark the same word together when one of them is pointed at.
         legend: Whether the scale is written above; strips on one scale need it once.
+        large: Whether it is set to be read from afar.
     """
     values = [piece.value for piece in pieces if piece.value is not None]
     scale = scale or data.scale_of(values)
@@ -90,6 +92,7 @@ def token_strip(
         "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place >= 0),
         "link": link,
         "legend": legend,
+        "large": large,
         "paragraphs": [_packed(paragraph) for paragraph in _paragraphs(pieces)],
     }
 

@@ -50,6 +50,10 @@ def main() -> None:
     elif job is not None and (job.is_active or time.time() - (job.finished or 0.0) < BAD_NEWS_S):
         job_panel(data.run_job, key="run_job")
     if run is not None:
+        st.page_link(
+            "views/story.py", label="**See the story in five steps**", icon=":material/auto_stories:",
+            query_params=data.run_address(),
+        )  # fmt: skip
         left, right = st.columns([0.42, 0.58])
         with left:
             _where_to_go(run)

@@ -10,12 +10,12 @@ from dashboard.analyses import word_order as analyses
 from dashboard.components import text, url
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
-from dashboard.components.job_panel import job_panel
 from dashboard.components.own_texts import own_texts
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.run_choice import need_scores
 from dashboard.components.variant_strips import VARIANTS_NEVER_SEEN, Shown, pinned_word, variant_strips
 from dashboard.components.variant_table import variant_rows, variant_table
+from dashboard.components.variants_job import variants_or_job
 from dashboard.components.word_order_bulk import over_all_completions
 from dashboard.components.word_order_charts import Figure, height, variants_figure
 from dashboard.components.word_order_words import answer
@@ -58,7 +58,7 @@ def main() -> None:
     ranking = data.ranking(run, completion.query)
     document = _choose_document(ranking)
     st.caption(f"{text.escape(completion.prompt, 400)} **{text.escape(completion.text)}**")
-    found = _computed(run, completion, document, analyses.DEFAULT_VARIANTS, "Variants of", "variants_job")
+    found = variants_or_job(run, completion, document, analyses.DEFAULT_VARIANTS, "Variants of", "variants_job")
     if found is not None:
         _document(run, completion, document, found, ranking)
     st.divider()
@@ -99,37 +99,6 @@ def _options(documents: pd.DataFrame) -> list[str]:
     ]
 
 
-def _computed(
-    run: data.Run,
-    completion: data.Completion,
-    document: pd.Series,
-    settings: analyses.VariantSettings,
-    what: str,
-    panel: str,
-) -> analyses.Ablation | None:
-    """Variants if they are there; else ask for them once and show how that fares."""
-    asked = (run, completion.query, int(document["document"]))
-    key = analyses.key_of(settings)
-    found = analyses.ablation(*asked, key)
-    if found is not None:
-        return found
-    job = analyses.ablation_job(*asked, key)
-    if job is not None and job.state == "done":
-        found = analyses.ablation(*asked, key)  # it may have ended just now
-        if found is not None:
-            return found
-    once = f"_asked_{asked[1:]}_{key}_{run.path}"
-    gone = job is not None and job.state == "done" and once not in st.session_state
-    if job is None or gone:
-        st.session_state[once] = True
-        analyses.submit_ablation(*asked, settings, f"{what} {text.plain(document['title'], 80)}")
-    elif job.state == "done":
-        st.error("The variants were computed but are not there any more.", icon=":material/error:")
-        st.button("Compute them again", on_click=data.submit_again, args=(job,))
-    job_panel(lambda: analyses.ablation_job(*asked, key), key=panel)
-    return None
-
-
 def _document(
     run: data.Run, completion: data.Completion, document: pd.Series, found: analyses.Ablation, ranking: pd.DataFrame
 ) -> None:
@@ -138,7 +107,7 @@ def _document(
     st.markdown(f"## {head}")
     st.markdown(sentence)
     places = st.container()
-    found = own_texts(run, completion, document, found, ranking, _computed)
+    found = own_texts(run, completion, document, found, ranking, variants_or_job)
     summary = analyses.summarise(found.table())
     labels = _labels(run, document, ranking)
     figure, rows = _figure(found, summary, labels), variant_rows(found, summary, _named(summary, labels).tolist())

@@ -95,6 +95,11 @@ def write_figures(results: Sequence[Result], folder: Path) -> None:
         write_result(replace(result, tables=figures), folder / f"{result.check}.json")
 
 
+def known_of_sample(run: Run) -> dict[str, Known]:
+    """What is known of the completions of a run of the embedded sample, by query id; empty for any other corpus."""
+    return _truth(run, None, planted=run.fit["inputs"].get("corpus_hash") == sample_hash())
+
+
 def sample_hash() -> str:
     """Hash of the embedded sample's corpus; empty where it is not there."""
     corpus = SAMPLE / "corpus.jsonl"

@@ -13,7 +13,7 @@ from engine.analysis.ranking import rank_documents
 from engine.run import Run
 
 PAGES = (
-    "?run=Sample", "influence?run=Sample", "concentration?run=Sample",
+    "?run=Sample", "story?run=Sample", "story?run=Sample&step=5", "influence?run=Sample", "concentration?run=Sample",
     "concentration?run=Sample&part=Rare+and+frequent+tokens", "concentration?run=Sample&part=Inside+documents",
     "sources?run=Sample", "word-order?run=Small", "findings?run=Sample", "compare?run=Sample", "map?run=Sample",
     "trust?run=Sample",
