@@ -23,10 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from engine.tensors import read_tensors
+from engine.langevin import effective_sample_size, split_r_hat
+from engine.tensors import read_part, read_tensors
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,33 @@ class Readings:
         predicted."""
         place = self.documents.index(document)
         first = sum(self.lengths[:place])
-        rows = [read_tensors(file)["documents"] for chain in self.files for file in chain]
-        return np.stack([row[first : first + self.lengths[place]].numpy() for row in rows]).astype(np.float64)
+        part = slice(first, first + self.lengths[place])
+        rows = [read_part(file, "documents", part) for chain in self.files for file in chain]
+        return np.stack([row.numpy() for row in rows]).astype(np.float64)
+
+    @cached_property
+    def mixing(self) -> dict[str, np.ndarray]:
+        """Of each completion's measurement ``r_hat``, 1 when the chains have mixed, and ``ess``, the effective number
+        of draws, ``[q]``."""
+        return {"r_hat": split_r_hat(self.completions), "ess": effective_sample_size(self.completions)}
+
+    def about(self) -> dict[str, Any]:
+        """What was sampled, and what came of it."""
+        return {
+            "documents": len(self.documents),
+            "chains": len(self.files),
+            "draws": len(self.files[0]),
+            "n_beta": self.n_beta,
+            "step_size": self.step_size,
+            "rise": self.rise,
+            "expected_rise": self.expected_rise,
+        }
 
 
-def influence(readings: Readings) -> np.ndarray:
-    """Influence of each document on each completion token, ``[c, d]``."""
-    return readings.n_beta * covariance(readings.measured, readings.log_probs)
+def influence(readings: Readings, places: Sequence[int] | slice = slice(None)) -> np.ndarray:
+    """Influence of each document, or of those at some places among the readings', on each completion token,
+    ``[c, d]``."""
+    return readings.n_beta * covariance(readings.measured, readings.log_probs[:, places])
 
 
 def token_influence(readings: Readings, document: int) -> np.ndarray:
