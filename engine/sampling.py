@@ -27,7 +27,7 @@ from engine.model import LanguageModel
 from engine.posterior import MovedModel, draw_windows
 from engine.progress import Progress
 from engine.queries import measured_values
-from engine.settings import BifSettings
+from engine.settings import SPEED_ONLY, BifSettings
 from engine.store import RunFolder
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import positions, shard_numbers, shard_windows
@@ -214,7 +214,8 @@ def _key(folder: RunFolder, settings: BifSettings, documents: list[int]) -> str:
     """Names readings by everything they depend on."""
     steps = [folder.step(step) for step in ("fit", "query")]
     told = [[step["settings"], step["inputs"]] for step in steps]
-    asked = {name: value for name, value in asdict(settings).items() if name in BifSettings.__dataclass_fields__}
+    deciding = BifSettings.__dataclass_fields__.keys() - SPEED_ONLY
+    asked = {name: value for name, value in asdict(settings).items() if name in deciding}
     return hashlib.sha256(json.dumps([told, asked, documents], sort_keys=True).encode()).hexdigest()[:24]
 
 
