@@ -57,7 +57,7 @@ def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing
     settings = LdsSettings(**given, masks=3, estimators=list(ESTIMATORS))
     found = check_lds(settings, SilentProgress(), home / "lds")
     names = [row["estimator"] for row in found["estimators"]]
-    assert set(ESTIMATORS.values()) | {"BIF", "gradient dot", "BM25", "random order"} <= set(names)
+    assert set(ESTIMATORS.values()) | {"gradient dot", "BM25", "random order"} <= set(names)
     assert len(found["queries"]) == 2 * len(names)
     for row in found["estimators"]:
         of_queries = [one["lds"] for one in found["queries"] if one["estimator"] == row["estimator"]]
