@@ -98,13 +98,20 @@ def test_prediction_influence_of_both_ends_is_stored_and_none_by_position(run):
     assert run.token_kinds == ("prediction",)
 
 
-def test_baselines_are_those_of_any_other_run(run, toy_folder, inputs_of_run, tmp_path):
-    fit(tmp_path / "run", str(toy_folder), inputs_of_run[0])
+def test_the_rest_is_that_of_a_run_of_ekfac_and_sampling_around_that_comes_to_the_same(
+    run, toy_folder, inputs_of_run, tmp_path
+):
+    fit(tmp_path / "run", str(toy_folder), inputs_of_run[0], replace(FIT, estimator="ekfac"))
     query(tmp_path / "run", inputs_of_run[1])
     score(tmp_path / "run", ScoreSettings(keep_prediction=0, keep_tokens=0))
-    ours, theirs = run.influence(1).drop(columns="influence"), Run(tmp_path / "run").influence(1)
+    other = Run(tmp_path / "run")
+    ours, theirs = (one.influence(1).drop(columns="influence") for one in (run, other))
     for name in ours:
         assert ours[name].to_numpy() == pytest.approx(theirs[name].to_numpy(), rel=1e-5, abs=1e-7, nan_ok=True), name
+    asked, readings = sampler_of(run.folder, SCORE), stored_readings(run.folder)
+    again = sampling.sample(other.folder, asked, tmp_path, SilentProgress(), range(11))
+    assert np.array_equal(again.log_probs, readings.log_probs)
+    assert np.array_equal(again.measured, readings.measured)
 
 
 def test_the_manifest_holds_the_damping_that_was_used(run, inputs_of_run, toy_folder):
