@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from engine.langevin import effective_sample_size, split_r_hat
 from engine.tensors import read_part, read_tensors
@@ -96,6 +97,15 @@ class Readings:
         of draws, ``[q]``."""
         return {"r_hat": split_r_hat(self.completions), "ess": effective_sample_size(self.completions)}
 
+    @property
+    def halves(self) -> np.ndarray:
+        """Rank correlation over documents of the influence on each completion by either half of the draws, ``[q]``; NaN
+        where one does not vary."""
+        measured = self.completions.reshape(-1, len(self.tokens))
+        parts = slice(None, len(measured) // 2), slice(len(measured) // 2, None)
+        ranks = [rankdata(covariance(measured[part], self.log_probs[part]), axis=1) for part in parts]
+        return np.diag(normalized(ranks[0].T, ranks[1].T, np.nan))
+
     def about(self) -> dict[str, Any]:
         """What was sampled, and what came of it."""
         return {
@@ -128,10 +138,10 @@ def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a - a.mean(0)).T @ (b - b.mean(0)) / (len(a) - 1)
 
 
-def normalized(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The normalised form: correlation of the columns, ``[k, l]``; zero where one does not vary."""
+def normalized(a: np.ndarray, b: np.ndarray, still: float = 0.0) -> np.ndarray:
+    """The normalised form: correlation of the columns, ``[k, l]``; ``still`` where one does not vary."""
     spread = np.outer(a.std(0, ddof=1), b.std(0, ddof=1))
-    return np.divide(covariance(a, b), spread, out=np.zeros_like(spread), where=spread > 0)
+    return np.divide(covariance(a, b), spread, out=np.full_like(spread, still), where=spread > 0)
 
 
 def sums(file: Path, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:

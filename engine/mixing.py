@@ -40,13 +40,13 @@ def mixing(run: Run, query: int) -> Mixing | None:
     if not run.is_sampled:
         return None
     told = run.score["results"]["sampling"]
-    r_hat, ess = told["r_hat"][query], told["ess"][query]
+    r_hat, ess, halves = (told[name][query] for name in ("r_hat", "ess", "halves"))
     done = (
         "Sampled (Bayesian influence function): how a document's log-probability and this completion vary together "
         f"over {told['chains'] * told['draws']:,} draws of the weights, in {told['chains']} chains around the trained "
         "ones."
     )
-    if r_hat is None or ess is None:
+    if None in (r_hat, ess, halves):
         return Mixing(done, f"The completion is the same at every draw, so that nothing influences it. {WHAT_TO_DO}")
     measured = (
         f"R-hat is {r_hat:.2f} (1 when chains have mixed), the draws tell as much as {ess:,.0f} independent ones."

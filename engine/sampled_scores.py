@@ -51,11 +51,12 @@ def walked(
 
 def about(folder: RunFolder, settings: ScoreSettings, readings: Readings) -> dict[str, Any]:
     """For the manifest: every setting of the sampler as it was used, what came of it (:meth:`Readings.about`), ``key``
-    of the readings' folder, and ``r_hat`` and ``ess`` of each completion's measurement (None where it does not vary).
+    of the readings' folder, and of each completion ``r_hat`` and ``ess`` of its measurement and how far two ``halves``
+    of the draws agree (None where something does not vary).
     """
     told = asdict(sampler_of(folder, settings)) | readings.about() | {"key": readings.start.parent.name}
-    mixing = {name: values.tolist() for name, values in readings.mixing.items()}
-    return told | {name: [None if isnan(value) else value for value in values] for name, values in mixing.items()}
+    of_each = readings.mixing | {"halves": readings.halves}
+    return told | {name: [None if isnan(one) else one for one in values.tolist()] for name, values in of_each.items()}
 
 
 def stored_readings(folder: RunFolder) -> Readings:

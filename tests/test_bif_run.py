@@ -73,6 +73,18 @@ def test_influence_is_n_beta_times_the_covariance_of_its_readings(run):
     }
 
 
+def test_halves_of_the_draws_that_agree_are_told_from_noise(run):
+    """Not from the readings' noise but from a made-up ranking that both halves share."""
+    readings = stored_readings(run.folder)
+    found = np.array(run.score["results"]["sampling"]["halves"])
+    assert found == pytest.approx(readings.halves)
+    assert (np.abs(found) < 1).all()
+    draw = np.random.default_rng(0).standard_normal(16)
+    same = replace(readings)
+    same.__dict__["_all"] = (np.outer(draw, np.arange(1.0, 12.0)), np.outer(draw, np.ones(len(run.query_tokens))))
+    assert same.halves == pytest.approx(np.ones(2))
+
+
 def test_readings_of_a_finished_run_are_read_again_without_a_model(run):
     readings = stored_readings(run.folder)
     asked = sampler_of(run.folder, SCORE)
@@ -251,7 +263,7 @@ def test_the_command_line_shows_it_with_its_mixing(path, run, capsys):
     ],
 )
 def test_what_has_not_mixed_is_said_plainly(run, monkeypatch, r_hat, ess, warning):
-    sampled = run.score["results"]["sampling"] | {"r_hat": [r_hat], "ess": [ess]}
+    sampled = run.score["results"]["sampling"] | {"r_hat": [r_hat], "ess": [ess], "halves": [0.4]}
     monkeypatch.setitem(run.score, "results", run.score["results"] | {"sampling": sampled})
     found = mixing(run, 0)
     assert warning in found.warning
