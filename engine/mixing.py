@@ -8,7 +8,7 @@ MIXED = 1.1
 """R-hat from which chains count as apart (Gelman et al., Bayesian Data Analysis, 3rd ed., section 11.5)."""
 EFFECTIVE_PER_CHAIN = 10
 """Effective draws of a chain below which they are too few (likewise)."""
-WHAT_TO_DO = "Compute another run with more --burn-in, --every or --draws in the score step before relying on it."
+WHAT_TO_DO = "Compute another run with more `--burn-in`, `--every` or `--draws` in its score step."
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def mixing(run: Run, query: int) -> Mixing | None:
     if None in (r_hat, ess, halves):
         return Mixing(done, f"The completion is the same at every draw, so that nothing influences it. {WHAT_TO_DO}")
     measured = (
-        f"R-hat is {r_hat:.2f} (1 when chains have mixed), the draws tell as much as {ess:,.0f} independent ones."
+        f"R-hat is {r_hat:.2f} (1 when chains have mixed); the draws tell as much as {ess:,.0f} independent ones; "
+        f"influences by either half of them correlate by {halves:.2f} in rank (1 without noise)."
     )
     return Mixing(f"{done} {measured}", _warning(r_hat, ess, EFFECTIVE_PER_CHAIN * told["chains"]))
 
@@ -57,4 +58,4 @@ def mixing(run: Run, query: int) -> Mixing | None:
 def _warning(r_hat: float, ess: float, least: int) -> str:
     wrong = [f"the chains have not mixed (R-hat above {MIXED})"] * (r_hat > MIXED)
     wrong += [f"there are few effective draws (less than {least})"] * (ess < least)
-    return f"Mostly noise: {' and '.join(wrong)}. {WHAT_TO_DO}" if wrong else ""
+    return f"Not to be relied on: {' and '.join(wrong)}. {WHAT_TO_DO}" if wrong else ""
