@@ -17,13 +17,15 @@ from engine.analysis.units import Unit, display_units
 from engine.corpus import Tokens
 from engine.errors import FormatError, RunError, WhenceError
 from engine.jobs import Job, JobTable
+from engine.mixing import mixing, sampled
 from engine.pipeline import SAMPLES, read_config, run_folder, sample_file
 from engine.run import Run, TokenInfluence, is_run, readable
 from engine.store import RunFolder, repository_folder
 from engine.worker_process import ensure_worker, force_cancel
 
 __all__ = [
-    "START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "scale_of", "token_table", "unit_influence",
+    "START_PLACE", "Job", "Run", "TokenInfluence", "Unit", "headline", "mixing", "sampled", "scale_of", "token_table",
+    "unit_influence",
 ]  # fmt: skip
 
 RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]

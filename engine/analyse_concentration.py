@@ -53,7 +53,7 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
         "curve": cumulative_curve(run, query, given.tokens, sign, given.draws),
         "lorenz": lorenz_curve(run, query, given.tokens, sign),
         "tokens": token_concentration(run, [query], sign).drop(columns="query"),
-        "inside": inside_documents(run, query, tokens=given.tokens, sign=sign).drop(columns="document"),
+        "inside": inside_documents(run, query, run.token_kinds[0], given.tokens, sign).drop(columns="document"),
     }
     records = _records(tables)
     try:

@@ -23,10 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from engine.tensors import read_tensors
+from engine.langevin import effective_sample_size, split_r_hat
+from engine.tensors import read_part, read_tensors
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,42 @@ class Readings:
         predicted."""
         place = self.documents.index(document)
         first = sum(self.lengths[:place])
-        rows = [read_tensors(file)["documents"] for chain in self.files for file in chain]
-        return np.stack([row[first : first + self.lengths[place]].numpy() for row in rows]).astype(np.float64)
+        part = slice(first, first + self.lengths[place])
+        rows = [read_part(file, "documents", part) for chain in self.files for file in chain]
+        return np.stack([row.numpy() for row in rows]).astype(np.float64)
+
+    @cached_property
+    def mixing(self) -> dict[str, np.ndarray]:
+        """Of each completion's measurement ``r_hat``, 1 when the chains have mixed, and ``ess``, the effective number
+        of draws, ``[q]``."""
+        return {"r_hat": split_r_hat(self.completions), "ess": effective_sample_size(self.completions)}
+
+    @property
+    def halves(self) -> np.ndarray:
+        """Rank correlation over documents of the influence on each completion by either half of the draws, ``[q]``; NaN
+        where one does not vary."""
+        measured = self.completions.reshape(-1, len(self.tokens))
+        parts = slice(None, len(measured) // 2), slice(len(measured) // 2, None)
+        ranks = [rankdata(covariance(measured[part], self.log_probs[part]), axis=1) for part in parts]
+        return np.diag(normalized(ranks[0].T, ranks[1].T, np.nan))
+
+    def about(self) -> dict[str, Any]:
+        """What was sampled, and what came of it."""
+        return {
+            "documents": len(self.documents),
+            "chains": len(self.files),
+            "draws": len(self.files[0]),
+            "n_beta": self.n_beta,
+            "step_size": self.step_size,
+            "rise": self.rise,
+            "expected_rise": self.expected_rise,
+        }
 
 
-def influence(readings: Readings) -> np.ndarray:
-    """Influence of each document on each completion token, ``[c, d]``."""
-    return readings.n_beta * covariance(readings.measured, readings.log_probs)
+def influence(readings: Readings, places: Sequence[int] | slice = slice(None)) -> np.ndarray:
+    """Influence of each document, or of those at some places among the readings', on each completion token,
+    ``[c, d]``."""
+    return readings.n_beta * covariance(readings.measured, readings.log_probs[:, places])
 
 
 def token_influence(readings: Readings, document: int) -> np.ndarray:
@@ -106,10 +138,10 @@ def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a - a.mean(0)).T @ (b - b.mean(0)) / (len(a) - 1)
 
 
-def normalized(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The normalised form: correlation of the columns, ``[k, l]``; zero where one does not vary."""
+def normalized(a: np.ndarray, b: np.ndarray, still: float = 0.0) -> np.ndarray:
+    """The normalised form: correlation of the columns, ``[k, l]``; ``still`` where one does not vary."""
     spread = np.outer(a.std(0, ddof=1), b.std(0, ddof=1))
-    return np.divide(covariance(a, b), spread, out=np.zeros_like(spread), where=spread > 0)
+    return np.divide(covariance(a, b), spread, out=np.full_like(spread, still), where=spread > 0)
 
 
 def sums(file: Path, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -175,6 +175,12 @@ def choose_directions(
     return directions
 
 
+def plain_directions(gradients: Sequence[QueryGradient], layers: Sequence[str]) -> Directions:
+    """Each query's plain gradient only, for the baselines where influence comes from elsewhere."""
+    rows = {layer: torch.stack([one.formed(layer).sum(0) for one in gradients]) for layer in layers}
+    return Directions([0] * len(gradients), full=rows)
+
+
 def _check_room(directions: Directions, needed: float, room: float) -> None:
     if needed > room:
         raise RunError(

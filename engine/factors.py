@@ -6,7 +6,8 @@ and saved between shards, so that a killed step goes on and ends with the same b
 
 The simpler estimators write factors of the same form and leave out a pass: K-FAC the second,
 ``diagonal`` and ``identity`` the first, as their basis is that of the weights. The factors of ``ekfac-cg``
-are those of EK-FAC; its query step refines what they give.
+and ``bif`` are those of EK-FAC; the query step of the one refines what they give, the score step of the other
+samples weights at the pace and with the damping that they set.
 """
 
 import time
@@ -28,7 +29,7 @@ from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
-from engine.settings import REFINED, FitSettings
+from engine.settings import REFINED, SAMPLED, FitSettings
 from engine.store import RunFolder, running_step
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
@@ -281,7 +282,7 @@ class Fitting:
         rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
         size = factor_bytes(self.layers)
         memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
-        passes = 2 if self.settings.estimator in ("ekfac", REFINED) else 1
+        passes = 2 if self.settings.estimator in ("ekfac", REFINED, SAMPLED) else 1
         return Estimate("fit", passes * rate * self.total, memory, 2 * size)
 
     def _count(self, shards: Iterable[int]) -> int:

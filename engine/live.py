@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from engine.directions import read_directions
@@ -11,9 +11,10 @@ from engine.errors import RunError
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
-from engine.run import TOKEN_KINDS, Run, TokenInfluence
+from engine.run import Run, TokenInfluence
+from engine.sampled_scores import sampled_prediction, stored_readings
 from engine.store import write_table
-from engine.token_pass import Scorer, token_table
+from engine.token_pass import Scorer, TokenCompute, token_table
 from engine.windows import document_windows, positions
 
 
@@ -44,8 +45,9 @@ def query_scorer(loaded: LoadedRun, query: int) -> Scorer:
     """What scores any windows for one query, along the very directions the run was scored with.
 
     Raises:
-        RunError: If the run has no such query.
+        RunError: If the run has no such query, or was sampled.
     """
+    loaded.run.need_directions()
     reader, device = loaded.run, str(loaded.model.device)
     counts = reader.query_tokens.groupby("query").size().tolist()
     if not 0 <= query < len(counts):
@@ -71,7 +73,7 @@ def token_influence(
         progress: Where progress is reported.
 
     Raises:
-        RunError: If the run is not finished, or has no such query or document.
+        RunError: If the run is not finished, has no such query or document, or was sampled and has none by position.
     """
     progress = progress or SilentProgress()
     reader = run.run if isinstance(run, LoadedRun) else Run(run)
@@ -79,12 +81,10 @@ def token_influence(
     if stored is not None:
         return stored
     length = len(reader.document_tokens(document))
-    loaded = run if isinstance(run, LoadedRun) else load_run(run)
     cutting = run_cutting(reader.folder)
     windows = document_windows(reader.folder, document, cutting)
-    scorer = query_scorer(loaded, query)
-    compute = dict(zip(TOKEN_KINDS, (scorer.position, scorer.prediction), strict=True))[kind]
-    repeats = scorer.directions.tokens[0] if kind == "prediction" else 1
+    compute = _compute(run, reader, query, kind)
+    repeats = len(reader.tokens_of_query(query)) if kind == "prediction" else 1
     progress.start("Token influence", repeats * sum(len(window) for window in windows))
     found = compute({document: [query]}, windows, {document: positions(cutting, length)}, progress)
     write_table(token_table(found), reader.folder.on_demand(kind, query, document))
@@ -92,6 +92,16 @@ def token_influence(
     result = reader.token_influence(query, document, kind)
     assert result is not None
     return result
+
+
+def _compute(run: str | Path | LoadedRun, reader: Run, query: int, kind: str) -> TokenCompute:
+    """What computes token influences; of a sampled run its readings, without the model."""
+    if kind not in reader.token_kinds:
+        reader.need_directions()
+    if reader.is_sampled:
+        return partial(sampled_prediction, stored_readings(reader.folder))
+    scorer = query_scorer(run if isinstance(run, LoadedRun) else load_run(run), query)
+    return {"position": scorer.position, "prediction": scorer.prediction}[kind]
 
 
 def influence_by_layer(

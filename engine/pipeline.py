@@ -84,7 +84,8 @@ def _known(step: str, make: type, given: dict[str, Any], file: str | Path) -> di
 
 def _typed(value: Any, annotation: Any, place: str) -> Any:
     """The value if it has the setting's type; ``all`` stands for None, which TOML cannot write."""
-    types = get_args(annotation) or ((int, float) if annotation is float else (annotation,))
+    types = get_args(annotation) or (annotation,)
+    types = (int, *types) if float in types else types
     if value == "all" and type(None) in types:
         return None
     if type(value) not in types:
@@ -120,6 +121,7 @@ def is_computed(config: RunConfig) -> bool:
     if not all(folder.is_finished(step) for step in STEPS):
         return False
     steps = folder.manifest()["steps"]
+    config = replace(config, query=config.query.for_estimator(config.fit.estimator))
     asked = {step: deciding(step, asdict(getattr(config, step))) for step in STEPS}
     return (
         all(deciding(step, steps[step]["settings"]) == asked[step] for step in STEPS)

@@ -24,8 +24,8 @@ from engine.factors import load_fitted
 from engine.losses import token_log_probs, token_measurements
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress, SilentProgress
-from engine.refined_queries import Refiner, is_refined
-from engine.settings import QuerySettings
+from engine.refined_queries import Refiner
+from engine.settings import OF_REFINED, REFINED, FitSettings, QuerySettings, belong
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import read_tensors, write_tensors
 
@@ -216,10 +216,12 @@ def query(
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
-    settings, progress, folder = settings or QuerySettings(), progress or SilentProgress(), RunFolder(Path(run))
+    progress, folder = progress or SilentProgress(), RunFolder(Path(run))
+    estimator = FitSettings(**folder.step("fit")["settings"]).estimator
+    settings = (settings or QuerySettings()).for_estimator(estimator)
+    refined = belong(settings, OF_REFINED, REFINED, estimator)
     asked = read_queries(queries)
     model, layers = load_fitted(folder, model)
-    refined = is_refined(folder, settings)
     inputs = {"queries_hash": queries_hash(asked)}
     with folder.locked(), running_step(folder, "query", asdict(settings), inputs) as entry:
         if entry["state"] == "finished":

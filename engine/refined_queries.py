@@ -17,7 +17,7 @@ from engine.factors import read_factors, run_cutting
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress
 from engine.refine import Rows, conjugate_gradients, gauss_newton_product
-from engine.settings import ESTIMATORS, REFINED, FitSettings, QuerySettings, deciding
+from engine.settings import FitSettings, QuerySettings, deciding
 from engine.store import RunFolder
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import sample_documents, shard_numbers, shard_windows
@@ -30,23 +30,6 @@ HELD = 5
 """Vectors that a row needs at once: solution, residual, search direction, its product, preconditioned residual."""
 HELD_NUMBERS = 1 << 28
 """Most numbers of all of them; beyond, a query's tokens are solved for in several blocks."""
-
-
-def is_refined(folder: RunFolder, settings: QuerySettings) -> bool:
-    """Whether the run's estimator refines preconditioned gradients.
-
-    Raises:
-        WhenceError: If it does not, but the settings ask for it.
-    """
-    estimator = FitSettings(**folder.step("fit")["settings"]).estimator
-    for name in ("cg_iterations", "cg_documents"):
-        if estimator != REFINED and getattr(settings, name) is not None:
-            raise WhenceError(
-                f"{name} is {getattr(settings, name)}, but the run was fitted with {ESTIMATORS[estimator]} -- only the "
-                f"estimator {REFINED} solves by conjugate gradients -- leave {name} out, or fit another --run with "
-                f"--estimator {REFINED}."
-            )
-    return estimator == REFINED
 
 
 class Refiner:
@@ -70,6 +53,7 @@ class Refiner:
         self._folder, self._model, self._layers, self._progress = folder, model, layers, progress
         self._factors = read_factors(folder, str(model.device))
         factor = settings.damping_factor
+        assert factor is not None  # the query step has put the usual one in
         self._damping = {name: factor * float(layer.lam.mean()) for name, layer in self._factors.items()}
         self._iterations = settings.cg_iterations or ITERATIONS
         given = (settings.cg_documents or DOCUMENTS, self._fit.fit_documents, fitted["corpus"]["documents"])

@@ -15,12 +15,17 @@ import pyarrow.parquet as pq
 
 from engine.corpus import Tokens
 from engine.errors import RunError
-from engine.settings import ESTIMATORS, UNITS
+from engine.settings import ESTIMATORS, SAMPLED, UNITS
 from engine.store import RunFolder
 
 TokenKind = Literal["position", "prediction"]
 TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
 TABLE_OF_KIND = {"position": "tokens", "prediction": "prediction"}
+NO_DIRECTIONS = (
+    "this run's influence was sampled (estimator bif), from how likely the documents of its corpus are under weights "
+    "drawn at random -- it has influence by prediction, but none by position, by layer or of other texts -- ask for "
+    "influence by prediction, or fit another run with --estimator ekfac."
+)
 NEAR = 3
 """Titles suggested when a name is unknown."""
 COLUMNS = 500
@@ -99,6 +104,25 @@ class Run:
     def estimator(self) -> str:
         """Readable name of the curvature's approximation."""
         return ESTIMATORS[self.fit["settings"].get("estimator", "ekfac")]  # older runs know only one
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether influence is a covariance over sampled weights (estimator ``bif``), for which nothing is solved."""
+        return self.estimator == ESTIMATORS[SAMPLED]
+
+    @property
+    def token_kinds(self) -> tuple[str, ...]:
+        """Definitions of token influence that the run has; the first is the usual one."""
+        return ("prediction",) if self.is_sampled else TOKEN_KINDS
+
+    def need_directions(self) -> None:
+        """Go on only if the run can score what passes through tokens, and texts that are not in its corpus.
+
+        Raises:
+            RunError: If its influence was sampled.
+        """
+        if self.is_sampled:
+            raise RunError(f"{self.path}: {NO_DIRECTIONS}")
 
     @property
     def training_windows(self) -> int | None:

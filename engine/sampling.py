@@ -5,7 +5,7 @@ Readings are kept draw by draw, so that a stopped call goes on with the same byt
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from engine.bif import Readings, starts
 from engine.capture import run_network
 from engine.corpus import Query, Window
 from engine.errors import RunError
-from engine.estimate import format_bytes
+from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.langevin import ITERATIONS, Posterior, Sampler, Schedule, largest_curvature, walk
 from engine.losses import token_log_probs
@@ -27,13 +27,15 @@ from engine.model import LanguageModel
 from engine.posterior import MovedModel, draw_windows
 from engine.progress import Progress
 from engine.queries import measured_values
-from engine.settings import BifSettings
+from engine.settings import SPEED_ONLY, BifSettings
 from engine.store import RunFolder
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import positions, shard_numbers, shard_windows
 
 RISE = 0.05
 """Where ``n_beta`` is not given: it is set so that sampled weights raise the loss by so many nats per token."""
+HELD = 8
+"""Vectors of all tracked weights at once: curvature, damping, pace, place, gradient, drift and two of noise."""
 RUNAWAY = 10.0
 """A walk whose variance is so many times that of the Gaussian limit is given up."""
 
@@ -95,7 +97,7 @@ class _Sampling:
         self.n_beta = settings.n_beta or self.free / (2 * RISE * self.terms)
 
     def run(self) -> Readings:
-        files = [self._chain_files(chain) for chain in range(self.settings.chains)]
+        files = chain_files(self.work, self.settings.chains, self.settings.draws)
         posterior = Posterior(self._gradient, self.n_beta, self.n_beta * self.moved.damping)
         pace, origin = self._preconditioner(), torch.zeros_like(self.moved.curvature)
         start = self.work / "start.safetensors"
@@ -121,18 +123,31 @@ class _Sampling:
         todo = [chain for chain, of in enumerate(files) if not all(file.is_file() for file in of)]
         if not todo:
             return
-        steps, size = schedule.after(schedule.draws), 4 * sum(self.lengths) * schedule.draws
-        self.progress.note(
-            f"{len(todo)} chains of {steps} steps on {self.settings.batch} windows and {schedule.draws} readings of "
-            f"{sum(self.lengths):,} tokens; {format_bytes(len(todo) * size)} on disk."
-        )
-        self.progress.start("Sampling weights", len(todo) * steps, "steps")
+        self._announce(schedule, len(todo))
+        self.progress.start("Sampling weights", len(todo) * schedule.after(schedule.draws), "steps")
         for chain in todo:
             self._walk(sampler, schedule, chain, files[chain], origin)
         self.progress.finish()
 
-    def _chain_files(self, chain: int) -> list[Path]:
-        return [self.work / f"chain-{chain}" / f"{draw:05}.safetensors" for draw in range(self.settings.draws)]
+    def _announce(self, schedule: Schedule, chains: int) -> None:
+        """Trials of a gradient and of a reading on a few documents."""
+        trial, origin = probe_windows(self.windows), torch.zeros_like(self.moved.curvature)
+        tokens = sum(map(len, trial))
+        step = seconds_per_token(lambda: self.moved.gradient(origin, trial, self.settings.batch_tokens), tokens)
+        read = seconds_per_token(lambda: list(self._log_probs(trial)), tokens)
+        steps, mean = schedule.after(schedule.draws), sum(map(len, self.windows)) / len(self.windows)
+        seconds = step * steps * min(self.settings.batch, len(self.windows)) * mean
+        seconds += read * schedule.draws * sum(map(len, self.read))
+        model, weights = self.moved.model, self.moved.curvature
+        network = sum(one.numel() * one.element_size() for one in model.network.parameters())
+        memory = network + HELD * weights.numel() * weights.element_size()
+        memory += 2 * batch_bytes(model, self.moved.layers, self.settings.batch_tokens)
+        self.progress.note(
+            f"{chains} chains of {steps} steps on {self.settings.batch} windows, with {schedule.draws} readings of "
+            f"{sum(self.lengths):,} tokens each."
+        )
+        disk = chains * schedule.draws * 4 * sum(self.lengths)
+        announce(self.progress, Estimate("sampling", chains * seconds, memory, disk), self.work)
 
     def _walk(self, sampler: Sampler, schedule: Schedule, chain: int, files: list[Path], x: Tensor) -> None:
         """The rest of a chain; its place is kept after each reading."""
@@ -170,13 +185,19 @@ class _Sampling:
     def _reading(self, x: Tensor) -> dict[str, Tensor]:
         """All documents' and completions' tokens at a displacement."""
         self.moved.move(x)
-        model, found = self.moved.model, torch.zeros(sum(self.lengths))
-        for batch in batches(self.read, self.settings.batch_tokens, model.device):
-            log_probs = token_log_probs(run_network(model, batch.input_ids)[0], batch.targets).cpu()
-            for row, window in enumerate(batch.windows):
-                self._put(found, window, log_probs[row])
-        measured = [measured_values(model, query, self.measurement).cpu() for query in self.queries]
+        found = torch.zeros(sum(self.lengths))
+        for window, log_probs in self._log_probs(self.read):
+            self._put(found, window, log_probs)
+        measured = [measured_values(self.moved.model, query, self.measurement).cpu() for query in self.queries]
         return {"documents": found, "completions": torch.cat(measured)}
+
+    @torch.no_grad()
+    def _log_probs(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
+        """Log-probability of each target of some windows where the weights are, ``[t]``, padding included."""
+        model = self.moved.model
+        for batch in batches(windows, self.settings.batch_tokens, model.device):
+            log_probs = token_log_probs(run_network(model, batch.input_ids)[0], batch.targets).cpu()
+            yield from zip(batch.windows, log_probs, strict=True)
 
     def _put(self, found: Tensor, window: Window, log_probs: Tensor) -> None:
         """At the position of each token that a window predicts."""
@@ -184,11 +205,17 @@ class _Sampling:
         found[first + window.loss_from : first + len(window)] = log_probs[window.loss_from : len(window)]
 
 
+def chain_files(work: Path, chains: int, draws: int) -> list[list[Path]]:
+    """Where the draws of each chain are kept."""
+    return [[work / f"chain-{chain}" / f"{draw:05}.safetensors" for draw in range(draws)] for chain in range(chains)]
+
+
 def _key(folder: RunFolder, settings: BifSettings, documents: list[int]) -> str:
     """Names readings by everything they depend on."""
     steps = [folder.step(step) for step in ("fit", "query")]
     told = [[step["settings"], step["inputs"]] for step in steps]
-    asked = {name: value for name, value in asdict(settings).items() if name in BifSettings.__dataclass_fields__}
+    deciding = BifSettings.__dataclass_fields__.keys() - SPEED_ONLY
+    asked = {name: value for name, value in asdict(settings).items() if name in deciding}
     return hashlib.sha256(json.dumps([told, asked, documents], sort_keys=True).encode()).hexdigest()[:24]
 
 

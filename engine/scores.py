@@ -5,11 +5,13 @@
 3. The token passes: position influence of the top and bottom documents of each completion,
    prediction influence of the very first of them.
 
+With the estimator ``bif`` influence is sampled before the bulk pass (:mod:`engine.sampled_scores`).
 Each pass works shard by shard; a finished shard is never computed again.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,16 @@ import pyarrow.parquet as pq
 import torch
 
 from engine import lexical
+from engine.bif import Readings
 from engine.corpus import tokenize
-from engine.directions import Directions, choose_directions, multiply_out, read_directions, thin_tensors
+from engine.directions import (
+    Directions,
+    choose_directions,
+    multiply_out,
+    plain_directions,
+    read_directions,
+    thin_tensors,
+)
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.errors import RunError
@@ -28,7 +38,8 @@ from engine.factors import load_fitted, read_factors, run_cutting
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.queries import read_query_gradients
-from engine.settings import ScoreSettings
+from engine.sampled_scores import about, influence_columns, sampled_prediction, walked
+from engine.settings import OF_SAMPLED, SAMPLED, FitSettings, ScoreSettings, belong
 from engine.store import RunFolder, running_step, write_table
 from engine.tensors import write_tensors
 from engine.token_pass import Scorer, TokenCompute, token_table
@@ -55,6 +66,7 @@ def score(
         WhenceError: If an input cannot be used, or the run holds results of other settings.
     """
     settings, progress, folder = settings or ScoreSettings(), progress or SilentProgress(), RunFolder(Path(run))
+    sampled = belong(settings, OF_SAMPLED, SAMPLED, FitSettings(**folder.step("fit")["settings"]).estimator)
     inputs = {"fit": folder.step("fit")["inputs"], "query": folder.step("query")["inputs"]}
     if not folder.is_finished("score"):
         model, layers = load_fitted(folder, model)
@@ -62,7 +74,7 @@ def score(
         if entry["state"] == "finished":
             return
         assert model is not None
-        step = _Score(folder, model, layers, settings, progress)
+        step = _Score(folder, model, layers, settings, progress, sampled)
         entry["results"] = step.run()
 
 
@@ -70,44 +82,51 @@ class _Score:
     """The passes of one score step."""
 
     def __init__(
-        self, folder: RunFolder, model: LanguageModel, layers: list, settings: ScoreSettings, progress: Progress
+        self,
+        folder: RunFolder,
+        model: LanguageModel,
+        layers: list,
+        settings: ScoreSettings,
+        progress: Progress,
+        sampled: bool,
     ) -> None:
         self.folder, self.model, self.layers = folder, model, layers
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress, self.sampled = settings, progress, sampled
         self.cutting = run_cutting(folder)
         self.corpus = folder.step("fit")["corpus"]
         self.queries = pq.read_table(folder.queries).to_pylist()
         self.query_tokens = pq.read_table(folder.query_tokens).to_pandas()
         self.tokens = self.query_tokens.groupby("query").size().tolist()
-        lengths = pq.read_table(folder.documents, columns=["tokens"])["tokens"].to_pylist()
-        self.positions = [positions(self.cutting, length) for length in lengths]
+        documents = pq.read_table(folder.documents, columns=["tokens", "windows"])
+        self.positions = [positions(self.cutting, length) for length in documents["tokens"].to_pylist()]
+        self.filled = [windows > 0 for windows in documents["windows"].to_pylist()]
         self.shards = shard_numbers(folder)
 
     def run(self) -> dict:
         chosen = self._lexical()
+        only = set(np.unique(chosen).tolist()) if self.settings.prefilter else None
+        readings = self._readings(only) if self.sampled else None
         factors = read_factors(self.folder, str(self.model.device))
         directions = self._directions(factors)
-        only = set(np.unique(chosen).tolist()) if self.settings.prefilter else None
         place = {number: number for number in range(len(self.queries))}
         scorer = Scorer(self.model, self.layers, directions, place, self.settings.batch_tokens)
-        self._announce(scorer, len(only) if only is not None else self.corpus["documents"])
-        self._documents(directions, only)
+        if readings is None:
+            self._announce(scorer, len(only) if only is not None else self.corpus["documents"])
+        self._documents(directions, readings, only)
         influence = self._influences()
-        self._token_pass(
-            "tokens", "Tokens by position", scorer.position, self._ends(influence, self.settings.keep_tokens)
-        )
-        self._token_pass(
-            "prediction",
-            "Tokens by prediction",
-            scorer.prediction,
-            self._ends(influence, self.settings.keep_prediction),
-        )
+        by_position = {} if readings else self._ends(influence, self.settings.keep_tokens)
+        self._token_pass("tokens", "Tokens by position", scorer.position, by_position)
+        prediction = partial(sampled_prediction, readings) if readings else scorer.prediction
+        by_prediction = self._ends(influence, self.settings.keep_prediction)
+        self._token_pass("prediction", "Tokens by prediction", prediction, by_prediction)
         thin = {name: f"rank {rows.u.shape[2]}, error {rows.error:.3g}" for name, rows in directions.thin.items()}
         results = {
             "directions": {layer: thin.get(layer, "full") for layer in factors},
             "scored_documents": len(only) if only is not None else self.corpus["documents"],
             "candidates_per_query": chosen.shape[1],
         }
+        if readings:
+            results["sampling"] = about(self.folder, self.settings, readings)
         if only is None:
             results["prefilter_recall"] = {
                 str(top): float(np.mean([lexical.recall(chosen[n], influence[n], top) for n in range(len(chosen))]))
@@ -134,8 +153,15 @@ class _Score:
         table = pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}" for number in numbers])
         return lexical.candidates(np.stack([table[name].to_numpy() for name in table.column_names]))
 
+    def _readings(self, only: set[int] | None) -> Readings:
+        """What the log-probabilities of all documents with anything to predict are at each draw of the weights."""
+        filled = [number for shard in self.shards for number in self._members(shard, only) if self.filled[number]]
+        return walked(self.folder, self.settings, filled, self.progress, self.model)
+
     def _directions(self, factors: dict[str, LayerFactors]) -> Directions:
         numbers, device = range(len(self.queries)), str(self.model.device)
+        if self.sampled:
+            return plain_directions(list(read_query_gradients(self.folder, numbers, device)), list(factors))
         if self.folder.low_rank.is_file():
             directions = read_directions(self.folder, numbers, self.tokens, factors, device)
         else:
@@ -186,7 +212,7 @@ class _Score:
         disk = 4 * (documents * scorer.directions.rows + pairs * mean)
         announce(self.progress, Estimate("score", seconds, memory, disk), self.folder.path)
 
-    def _documents(self, directions: Directions, only: set[int] | None) -> None:
+    def _documents(self, directions: Directions, readings: Readings | None, only: set[int] | None) -> None:
         todo = [shard for shard in self.shards if not self.folder.shard("documents", shard).is_file()]
         if not todo:
             return
@@ -203,6 +229,8 @@ class _Score:
             )
             self._check_finite(scores.rows)
             table = shard_table(scores, directions, hidden, range(len(self.queries)))
+            for name, values in (influence_columns(readings, members[shard]) if readings else {}).items():
+                table = table.append_column(name, pa.array(values))
             write_table(table, self.folder.shard("documents", shard))
         self.progress.finish()
 

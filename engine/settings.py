@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from engine.errors import WhenceError
@@ -10,11 +10,19 @@ from engine.errors import WhenceError
 UNITS = {"log_prob": "nats", "logit": "logits", "margin": "nats", "contrast": "nats"}
 """The measurements and their units; a margin is a difference of log-odds, so it is in nats too."""
 
-REFINED = "ekfac-cg"
+REFINED, SAMPLED = "ekfac-cg", "bif"
 ESTIMATORS = {
     REFINED: "EK-FAC, refined", "ekfac": "EK-FAC", "kfac": "K-FAC", "diagonal": "diagonal", "identity": "identity",
+    SAMPLED: "BIF",
 }  # fmt: skip
-"""Approximations of the curvature and their names on pages, the closest first."""
+"""Approximations of the curvature and their names on pages, the closest first; the last one samples weights instead."""
+FACTORED = [name for name in ESTIMATORS if name not in (REFINED, SAMPLED)]
+"""Estimators that are nothing but their factors."""
+DAMPING_FACTOR = 0.1
+"""The usual one, of Grosse et al. 2023."""
+OF_REFINED = ("cg_iterations", "cg_documents")
+OF_SAMPLED = ("chains", "burn_in", "draws", "every", "batch", "n_beta", "step_size", "preconditioner")
+"""Settings of steps that only one estimator has."""
 SPEED_ONLY = {"batch_tokens", "memory_gb"}
 """Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 
@@ -33,6 +41,28 @@ def _at_least(settings: Any, **least: float) -> None:
 def _known_estimator(estimator: str) -> None:
     if estimator not in ESTIMATORS:
         raise WhenceError(f"estimator {estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
+
+
+def belong(settings: Any, names: Sequence[str], owner: str, estimator: str) -> bool:
+    """Whether a run's estimator is the one that some settings belong to.
+
+    Args:
+        settings: Settings of a step.
+        names: Settings that only one estimator has; None where they are not given.
+        owner: That estimator.
+        estimator: The run's.
+
+    Raises:
+        WhenceError: If it is not, but one of them is given.
+    """
+    given = [name for name in names if getattr(settings, name) is not None]
+    if estimator != owner and given:
+        raise WhenceError(
+            f"{given[0]} is {getattr(settings, given[0])}, but the run was fitted with {ESTIMATORS[estimator]} -- it "
+            f"is a setting of the estimator {owner} only -- leave {given[0]} out, or fit another --run with "
+            f"--estimator {owner}."
+        )
+    return estimator == owner
 
 
 def _check_damping(damping_factor: float) -> None:
@@ -55,7 +85,8 @@ class FitSettings:
             gives by conjugate gradients on the curvature of all layers together, closer and far slower; ``kfac``,
             without the eigenvalue correction; ``diagonal``, the mean square of each weight's gradient; ``identity``,
             that mean over the whole layer, so that influence is the inner product of gradients up to a factor per
-            layer.
+            layer; ``bif``, the Bayesian influence function, whose score step samples weights and takes covariances:
+            no Kronecker factors, but noise, and no influence by position.
         fit_documents: Documents to fit the factors on, drawn at random; None for all.
         seed: Seed of the label sampling and of the draw of documents.
         context: Longest window in tokens; None for the model's own, at most 512.
@@ -92,13 +123,14 @@ class QuerySettings:
 
     Attributes:
         measurement: ``log_prob``, ``logit``, ``margin`` or ``contrast``.
-        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue; None for 0.1, with the estimator
+            ``bif`` for 100, as covariances over sampled weights drown in noise with less.
         cg_iterations: Conjugate-gradient iterations of the estimator ``ekfac-cg``; None for 10.
         cg_documents: Documents whose curvature it solves with, drawn from those that were fitted on; None for 200.
     """
 
     measurement: str = "log_prob"
-    damping_factor: float = 0.1
+    damping_factor: float | None = None
     cg_iterations: int | None = None
     cg_documents: int | None = None
 
@@ -106,7 +138,13 @@ class QuerySettings:
         _at_least(self, cg_iterations=1, cg_documents=1)
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
-        _check_damping(self.damping_factor)
+        if self.damping_factor is not None:
+            _check_damping(self.damping_factor)
+
+    def for_estimator(self, estimator: str) -> "QuerySettings":
+        """The settings with the estimator's usual damping factor where none is given."""
+        usual = BifSettings.damping_factor if estimator == SAMPLED else DAMPING_FACTOR
+        return self if self.damping_factor is not None else replace(self, damping_factor=usual)
 
 
 @dataclass(frozen=True)
@@ -121,6 +159,16 @@ class ScoreSettings:
         rank_error: Bound on the relative error of low-rank directions.
         memory_gb: Memory for directions multiplied out, which makes the bulk pass quicker.
         batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+        chains: Of the estimator ``bif``: chains, each from the trained weights; None for 4.
+        burn_in: Of ``bif``: steps before the first draw of a chain; None for 12.
+        draws: Of ``bif``: draws of a chain; None for 25.
+        every: Of ``bif``: steps from one draw to the next; None for 3.
+        batch: Of ``bif``: windows of a step's gradient; None for 32.
+        n_beta: Of ``bif``: inverse temperature times the number of windows; None for the value at which sampled weights
+            raise the loss by 0.05 nats per token.
+        step_size: Of ``bif``: from 4 on the walk runs off; None for 1 over the largest curvature of a batch.
+        preconditioner: Of ``bif``: pace in each direction, ``ekfac`` (its curvature) or ``none`` (the stiffest one's
+            for all); None for ``ekfac``.
     """
 
     keep_tokens: int | None = 100
@@ -129,11 +177,25 @@ class ScoreSettings:
     rank_error: float = 0.05
     memory_gb: float = 4.0
     batch_tokens: int = 2048
+    chains: int | None = None
+    burn_in: int | None = None
+    draws: int | None = None
+    every: int | None = None
+    batch: int | None = None
+    n_beta: float | None = None
+    step_size: float | None = None
+    preconditioner: str | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
         if not 0 < self.rank_error < 1:
             raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
+        self.sampler(BifSettings.damping_factor, 0)  # checks its own
+
+    def sampler(self, damping_factor: float, seed: int) -> "BifSettings":
+        """Settings of the sampler of the estimator ``bif``, of a run with this damping factor and seed."""
+        given = {name: getattr(self, name) for name in OF_SAMPLED if getattr(self, name) is not None}
+        return BifSettings(damping_factor, seed=seed, batch_tokens=self.batch_tokens, **given)
 
 
 SETTINGS = {"fit": FitSettings, "query": QuerySettings, "score": ScoreSettings}
@@ -198,7 +260,7 @@ class RetrainingSettings:
         documents: Documents that are read or left out: for each completion the nearest by BM25, the rest at random.
         completions: Completions to study, drawn at random.
         layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
-        damping_factor: Damping as a multiple of each layer's own mean eigenvalue.
+        damping_factor: Damping as a multiple of each layer's own mean eigenvalue; of ``bif`` it stays the usual one.
         seed: Of all that is drawn.
     """
 
@@ -209,7 +271,7 @@ class RetrainingSettings:
     documents: int = 600
     completions: int = 40
     layers: str = "mlp"
-    damping_factor: float = 0.1
+    damping_factor: float = DAMPING_FACTOR
     seed: int = 0
 
     def __post_init__(self) -> None:

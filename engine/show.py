@@ -13,6 +13,7 @@ from rich.text import Text
 
 from engine.analysis.ranking import headline, rank_documents
 from engine.analysis.units import display_units
+from engine.mixing import mixing
 from engine.run import Run, TokenInfluence
 
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
@@ -47,7 +48,15 @@ def top_tables(run: Run, query: int, k: int) -> list[Table | Text]:
     )  # fmt: skip
     raised = ranking[ranking["influence"] > 0].head(k)
     lowered = ranking[ranking["influence"] < 0].tail(k)[::-1]
-    return [heading, _table(run, "Raised it most", raised), _table(run, "Lowered it most", lowered)]
+    tables = [_table(run, "Raised it most", raised), _table(run, "Lowered it most", lowered)]
+    return [heading, *_sampling(run, query), *tables]
+
+
+def _sampling(run: Run, query: int) -> list[Text]:
+    """How well a sampled run's chains have mixed; nothing of any other run."""
+    found = mixing(run, query)
+    said = [Text(found.sentence, "dim"), Text(found.warning, "bold")] if found else []
+    return [text for text in said if text.plain]
 
 
 def _table(run: Run, title: str, ranking: pd.DataFrame) -> Table:

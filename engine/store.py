@@ -24,7 +24,10 @@
       score/documents/<shard>.parquet
                                     document, log_prob, gradient_norm, influence.<query>.<token>,
                                     gradient_dot.<query>, hidden.<query>
-      score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions)
+      score/readings/<key>/...      with the estimator bif: log-probabilities at each draw of the weights (engine.bif);
+                                    the key is a hash of all that they depend on
+      score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions); no rows with
+                                    the estimator bif
       score/prediction/<shard>.parquet   the same for prediction influence
       score/on_demand/<kind>-<query>-<document>.parquet   the same, computed when asked for
       score/ablation/<query>.parquet   document, control, variant, draw, influence, ... of texts the model never saw
@@ -158,6 +161,10 @@ class RunFolder:
     @property
     def lexical(self) -> Path:
         return self.path / "score" / "lexical.parquet"
+
+    @property
+    def readings(self) -> Path:
+        return self.path / "score" / "readings"
 
     def shard(self, table: str, number: int) -> Path:
         """A shard of ``documents``, ``tokens`` or ``prediction``."""

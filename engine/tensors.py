@@ -25,3 +25,10 @@ def read_tensors(path: Path, prefix: str = "", device: str = "cpu") -> dict[str,
     """Named tensors whose names begin with ``prefix``; the prefix is cut off."""
     with safe_open(path, framework="pt", device=device) as file:
         return {name[len(prefix) :]: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+
+
+def read_part(path: Path, name: str, part: slice) -> Tensor:
+    """A part of one tensor of a file along its first axis; the rest is not read."""
+    with safe_open(path, framework="pt") as file:
+        found: Tensor = file.get_slice(name)[part]
+        return found

@@ -59,4 +59,4 @@ def test_a_network_of_two_blocks_has_no_thirds(toy_run):
 def test_a_model_that_is_gone_leaves_the_finding_open(tmp_path):
     found = measure(Study(write_scored_run(tmp_path / "run", many_documents(3), many_queries(["Fact"]), {})))
     assert found.estimates == {}
-    assert "cannot be loaded" in found.open[0]
+    assert "cannot be split by layer" in found.open[0]

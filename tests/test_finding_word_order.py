@@ -87,7 +87,7 @@ def test_documents_within_the_noise_do_not_count(study, monkeypatch):
 
 def test_a_run_whose_model_is_gone_says_so(tmp_path):
     found = word_order.measure(Study(Run(write_tiny_run(tmp_path / "run", plain_documents(8), plain_queries()))))
-    assert any("does not load" in text for text in found.open)
+    assert any("could not be scored" in text for text in found.open)
     assert RULE.verdict(found.estimates) == "cannot tell"
 
 

@@ -13,6 +13,7 @@ from dashboard.components.compare_sides import Chosen
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
+from dashboard.components.sampling import NO_VARIANTS
 
 ROW_PX = 52
 SIDES = ("left", "right")
@@ -33,6 +34,9 @@ def word_order_of_both(
     sides = [(name, chosen, _strongest(chosen)) for name, chosen in zip(SIDES, (left, right), strict=True)]
     if any(document is None for _, _, document in sides):
         st.caption("One side has no scored document.")
+        return
+    if any(chosen.run.is_sampled for _, chosen, _ in sides):
+        st.info(f"The variants of both sides cannot be compared: on one side {NO_VARIANTS}", icon=":material/info:")
         return
     found = [_kept(chosen, document) for _, chosen, document in sides]
     missing = [side for side, one in zip(sides, found, strict=True) if one is None]

@@ -1,6 +1,7 @@
 """One training document: which of its tokens raised or lowered the completion."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ EXPLANATIONS = {
     "prediction": "**By prediction**: the influence of predicting each token, that is, what dropping this one loss "
     "term would take away.",
 }
+NO_POSITION = "Influence was sampled in this run, so there is none by position."
 MAX_PIECES = 100_000
 TABLE_ROWS = 200
 TABLE_PX = 560
@@ -62,17 +64,33 @@ def document_panel(choice: Choice, document: pd.Series) -> None:
         f"{text.escape(document['source'])} · {text.escape(text.language(document['language']))} · "
         f"rank {document['rank']:,} · **{text.number(document['influence'])}** {choice.unit}"
     )
-    label = st.segmented_control(
-        "Influence of each token", list(KINDS), default="By position", required=True, key="by", bind="query-params"
-    )
-    kind = KINDS.get(label, "position")
-    st.caption(EXPLANATIONS[kind])
+    kind = choose_kind(choice.run, "by")
     number = int(document["document"])
     influence = choice.run.token_influence(choice.completion.query, number, kind)
     if influence is None:
         _not_stored(choice, document, kind)
     else:
         _tokens(choice, document, influence)
+
+
+def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "collapsed"] = "visible") -> str:
+    """The definition of token influence that the reader chooses, with a word on what it means.
+
+    Args:
+        run: The run.
+        key: Name of the choice in the address.
+        label_visibility: Of the choice.
+    """
+    if run.is_sampled:
+        st.caption(f"{EXPLANATIONS['prediction']} {NO_POSITION}")
+        return "prediction"
+    label = st.segmented_control(
+        "Influence of each token", list(KINDS), default="By position", required=True, key=key, bind="query-params",
+        label_visibility=label_visibility,
+    )  # fmt: skip
+    kind = KINDS.get(label, "position")
+    st.caption(EXPLANATIONS[kind])
+    return kind
 
 
 def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:

@@ -185,6 +185,7 @@ def _facts(run: data.Run) -> None:
                 "What is measured": f"{text.MEASUREMENTS[run.measurement]}, in {run.unit}",
                 "Curvature": run.estimator,
                 "Damping": f"{run.query['settings']['damping_factor']:g} × the mean curvature of each layer",
+                **({"Sampling": data.sampled(run)} if run.is_sampled else {}),
                 "Computed": text.date(run.score.get("finished", "")),
                 "Time taken": text.duration(sum(step["seconds"] for step in steps)),
             },

@@ -15,6 +15,7 @@ from dashboard.components.page import ask, choose_completion
 from dashboard.components.ranked_by import RankedBy, choose_way
 from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
+from dashboard.components.sampling import sampling_note
 from dashboard.components.trust_answer import verdict_badge
 
 DIRECTIONS = ("Raised it", "Lowered it")
@@ -28,10 +29,14 @@ order, if the document counted once more in training, times the size of the trai
 **What may be compared.** Documents and tokens for one completion. Sums are exact: tokens add up to their document, and
 the completion's tokens add up to the completion. Numbers of different completions have different scales.
 
-**What this cannot tell.** It is a first-order estimate around the trained model, whose curvature is approximated
-({curvature}), and only {tracked:.0%} of the parameters are tracked. Influence is not proof of cause: to be sure, train
-without the document.
+**What this cannot tell.** It is {estimate}, and only {tracked:.0%} of the parameters are tracked. Influence is not
+proof of cause: to be sure, train without the document.
 """
+SOLVED = "a first-order estimate around the trained model, whose curvature is approximated ({curvature})"
+SAMPLED = (
+    "a covariance over weights drawn at random around the trained ones (Bayesian influence function), whose noise "
+    "falls only with the root of the number of draws"
+)
 
 
 def main() -> None:
@@ -47,6 +52,7 @@ def main() -> None:
     ranking = data.ranking(run, completion.query, choice.tokens, way.size)
     with answer:
         _answer(choice, ranking, way)
+        sampling_note(run, completion)
     with filters:
         shown = _filtered(ranking)
         if not shown.empty:
@@ -151,7 +157,7 @@ def _how_to_read(run: data.Run) -> None:
             HOW_TO_READ.format(
                 unit=run.unit,
                 measurement=text.MEASUREMENTS[run.measurement][0].lower() + text.MEASUREMENTS[run.measurement][1:],
-                curvature=run.estimator,
+                estimate=SAMPLED if run.is_sampled else SOLVED.format(curvature=run.estimator),
                 tracked=run.fit["tracked"]["share"],
             )
         )

@@ -24,6 +24,10 @@ another model or corpus they say what to expect, not what holds. The checks of t
 **Slope and correlation.** A correlation near 1 means that predicted changes are in the right order and proportion; the
 slope says what share of a predicted change was measured. A slope below 1 means that influence promises too much.
 """
+NOT_CHECKED = (
+    "This run's influence was sampled. The other checks of a run change damping or curvature, or hold it against "
+    "sampling; they are for runs that solve for influence. How well its chains have mixed stands on the Influence page."
+)
 
 
 def main() -> None:
@@ -39,7 +43,9 @@ def main() -> None:
         if not analyses.is_of_run(name):
             trust_section(analyses.found(name))
     run = _run()
-    for name in names:
+    if run.is_sampled:
+        st.info(NOT_CHECKED, icon=":material/info:")
+    for name in () if run.is_sampled else names:
         if analyses.is_of_run(name) and name != analyses.LEAVE_OUT:
             trust_section(analyses.found(name, run), run)
     _leave_outs(run)

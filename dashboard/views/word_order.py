@@ -13,6 +13,7 @@ from dashboard.components.figure import show_figure
 from dashboard.components.own_texts import own_texts
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.run_choice import need_scores
+from dashboard.components.sampling import need_variants
 from dashboard.components.variant_strips import VARIANTS_NEVER_SEEN, Shown, pinned_word, variant_strips
 from dashboard.components.variant_table import variant_rows, variant_table
 from dashboard.components.variants_job import variants_or_job
@@ -55,6 +56,7 @@ def main() -> None:
     run = ask("What is left when the order is gone?")
     completion = choose_completion(run)
     need_scores(run, "there is no document whose variants could be set beside it")
+    need_variants(run)
     ranking = data.ranking(run, completion.query)
     document = _choose_document(ranking)
     st.caption(f"{text.escape(completion.prompt, 400)} **{text.escape(completion.text)}**")

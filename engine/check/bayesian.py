@@ -14,7 +14,6 @@ from engine.check.effects import correlation, slope
 from engine.check.lds import ceiling
 from engine.check.result import Tables
 from engine.errors import RunError
-from engine.langevin import effective_sample_size, split_r_hat
 from engine.progress import Progress
 from engine.run import Run
 from engine.sampling import sample
@@ -39,13 +38,17 @@ def check_bif(settings: CheckBifSettings, progress: Progress, work: Path) -> Tab
         ``completions``: the same of each, with ``r_hat`` and ``ess`` of its measurement. ``chains``: what was sampled.
 
     Raises:
-        RunError: If the run is not there or not finished, or has too few documents.
+        RunError: If the run is not there or not finished, was itself sampled, or has too few documents.
     """
     run = Run(settings.run)
+    if run.is_sampled:
+        raise RunError(
+            f"{run.path} was itself computed by sampling -- it would be held against its own draws -- check a run that "
+            "was fitted with another estimator."
+        )
     documents = _draw(run, settings)
     readings = sample(run.folder, settings, work, progress, documents)
     exact = influence_matrix(run, run.queries["query"].tolist())[:, documents].astype(np.float64)
-    diagnostics = {"r_hat": split_r_hat(readings.completions), "ess": effective_sample_size(readings.completions)}
     found = {form: _scores(readings, form, exact) for form in FORMS}
     agreement = [
         {"form": form} | _summary(scores, ("correlation", "rank_correlation", "ceiling", "slope"))
@@ -53,10 +56,10 @@ def check_bif(settings: CheckBifSettings, progress: Progress, work: Path) -> Tab
     ]
     completions = [
         {"id": row.id, "completion": row.title, "kind": row.kind}
-        | {name: float(values[row.query]) for name, values in (found["covariance"] | diagnostics).items()}
+        | {name: float(values[row.query]) for name, values in (found["covariance"] | readings.mixing).items()}
         for row in run.queries.itertuples()
     ]
-    return {"agreement": agreement, "completions": completions, "chains": [_chains(run, readings, diagnostics)]}
+    return {"agreement": agreement, "completions": completions, "chains": [_chains(run, readings)]}
 
 
 def _draw(run: Run, settings: CheckBifSettings) -> list[int]:
@@ -95,18 +98,7 @@ def _summary(scores: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str,
     return row
 
 
-def _chains(run: Run, readings: Readings, diagnostics: dict[str, np.ndarray]) -> dict[str, Any]:
-    chains, draws, _ = readings.completions.shape
-    return {
-        "estimator": run.estimator,
-        "documents": len(readings.documents),
-        "chains": chains,
-        "draws": draws,
-        "n_beta": readings.n_beta,
-        "step_size": readings.step_size,
-        "rise": readings.rise,
-        "expected_rise": readings.expected_rise,
-        "largest_r_hat": float(diagnostics["r_hat"].max()),
-        "smallest_ess": float(diagnostics["ess"].min()),
-        "median_ess": float(np.median(diagnostics["ess"])),
-    }
+def _chains(run: Run, readings: Readings) -> dict[str, Any]:
+    r_hat, ess = readings.mixing["r_hat"], readings.mixing["ess"]
+    worst = {"largest_r_hat": float(r_hat.max()), "smallest_ess": float(ess.min()), "median_ess": float(np.median(ess))}
+    return {"estimator": run.estimator} | readings.about() | worst

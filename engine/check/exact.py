@@ -31,15 +31,13 @@ from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
 from engine.refine import conjugate_gradients, gauss_newton_product
 from engine.refined_queries import ITERATIONS
-from engine.settings import ESTIMATORS, REFINED, ExactSettings, FitSettings
+from engine.settings import DAMPING_FACTOR, ESTIMATORS, FACTORED, REFINED, ExactSettings, FitSettings
 from engine.store import RunFolder
-
-DAMPING_FACTOR = 0.1
 
 
 @one_thread()  # as its tensors are small
 def check_exact(settings: ExactSettings, progress: Progress, work: Path | None = None) -> Tables:
-    """Hold the estimators against the exact answers.
+    """Hold the estimators that solve against the exact answers; sampling is the matter of ``check bif``.
 
     Args:
         settings: Settings.
@@ -66,7 +64,7 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
     progress.start("Exact curvature", len(weights.start), "columns")
     exact = gauss_newton(weights, tiny.windows, progress.advance)
     progress.finish()
-    factors = {name: _fitted(tiny, name, settings) for name in ESTIMATORS if name != REFINED}
+    factors = {name: _fitted(tiny, name, settings) for name in FACTORED}
     damping = torch.cat(
         [DAMPING_FACTOR * layer.lam.mean().expand(layer.lam.numel()) for layer in factors["ekfac"].values()]
     )

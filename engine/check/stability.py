@@ -54,8 +54,9 @@ def check_stability(settings: StabilitySettings, progress: Progress, work: Path)
         rule, and what could not be done in this run.
 
     Raises:
-        RunError: If the run is not finished, or too small to tell anything.
+        RunError: If the run is not finished, was sampled, or is too small to tell anything.
     """
+    Run(settings.run).need_directions()
     loaded = load_run(settings.run)
     run = loaded.run
     if run.scored_documents <= TOP:

@@ -38,9 +38,10 @@ def measure(study: Study) -> Found:
     from engine.live import load_run
 
     try:
+        study.run.need_directions()
         loaded = load_run(study.run.path)
     except WhenceError as error:
-        return Found(open=[f"The model is needed to split influence by layer, and cannot be loaded: {error}"])
+        return Found(open=[f"Influence cannot be split by layer: {error}"])
     thirds = thirds_of([layer.name for layer in loaded.layers], loaded.model.network.config.num_hidden_layers)
     if set(thirds.values()) != set(THIRDS):
         return Found(open=[FEW_THIRDS.format(len(set(thirds.values())))])

@@ -37,7 +37,7 @@ def measure(study: Study) -> Found:
     try:
         variants = scored_variants(study)
     except (WhenceError, OSError) as error:
-        found.open.append(f"Documents in another order could not be scored: the run's model does not load ({error})")
+        found.open.append(f"Documents in another order could not be scored: {error}")
         return found
     kinds = study.queries.set_index("query")["kind"]
     left = {name: effects(of, kinds).dropna(subset=["left"]) for name, of in variants.groupby("score", sort=False)}
