@@ -48,11 +48,20 @@ class Batch:
 
 
 class Fold:
-    """State after the events added so far. An undone batch does not count; the rest of the record stays as it was."""
+    """State after the events added so far; an undone batch does not count.
+
+    Attributes:
+        last: Number of the last event.
+        labels: Labels that are offered, by name.
+        every_label: Those that were retired too.
+        filters: Saved filters, name -> query string.
+        rules: How the team decides.
+    """
 
     def __init__(self) -> None:
         self.last = 0
         self.labels: dict[str, Label] = {label.name: label for label in DEFAULT_LABELS}
+        self.every_label = dict(self.labels)
         self.filters: dict[str, str] = {}
         self.rules = Rules()
         self._by_document: dict[DocumentKey, dict[Reviewer, list[Event]]] = {}
@@ -95,7 +104,7 @@ class Fold:
     def _settle(self, event: Event) -> None:
         name = event.body.get("name", "")
         if event.kind == "define_label":
-            self.labels[name] = Label(**event.body)
+            self.labels[name] = self.every_label[name] = Label(**event.body)
         elif event.kind == "retire_label":
             self.labels.pop(name, None)
         elif event.kind == "save_filter":

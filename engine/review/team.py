@@ -27,6 +27,12 @@ class Team:
             return dict(fold.labels)
 
     @property
+    def every_label(self) -> dict[str, Label]:
+        """Labels by name, with those that were retired: documents may still have them."""
+        with self._book.reading() as fold:
+            return dict(fold.every_label)
+
+    @property
     def filters(self) -> dict[str, str]:
         """Saved filters: name -> query string (:mod:`engine.review.queues`)."""
         with self._book.reading() as fold:
