@@ -73,7 +73,7 @@ def apply(
     review: Review,
     previewed: pd.DataFrame,
     reviewer: Reviewer,
-    effects: Collection[Effect] = ("new",),
+    effects: Collection[Effect] = ADDING[:1],
     source: str = "",
     token: str | None = None,
 ) -> Batch | None:

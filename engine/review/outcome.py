@@ -1,6 +1,6 @@
 """What a review comes to: documents to keep and to drop, with reasons, and the check of what dropping them would do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,15 @@ COLUMNS = ["id", "title", "source", "language", "decision", "label", "reviewers"
            "influence", "content_hash", "run_hash"]  # fmt: skip
 
 
-def outcomes(review: Review) -> dict[int, Outcome]:
+def to_drop(review: Review) -> list[int]:
+    """Numbers of the documents that the team agreed to drop."""
+    return [number for number, outcome in _outcomes(review, review.standings()).items() if outcome == "drop"]
+
+
+def _outcomes(review: Review, standings: Mapping[int, Standing]) -> dict[int, Outcome]:
     """Number -> outcome of the documents whose label is agreed on; ``none`` where that settles nothing."""
     labels = review.team.every_label
-    agreed = {number: found.label for number, found in review.standings().items() if found.state == "agreed"}
+    agreed = {number: found.label for number, found in standings.items() if found.state == "agreed"}
     return {number: labels[label].outcome for number, label in agreed.items()}
 
 
@@ -36,8 +41,9 @@ def decided(review: Review, outcome: Outcome | None = None, query: int | None = 
         (its title), influence (None where the document was not scored), content_hash (of the text), run_hash.
     """
     wanted = ("keep", "drop") if outcome is None else (outcome,)
-    chosen = {number: one for number, one in outcomes(review).items() if one in wanted}
-    numbers, standings = list(chosen), review.standings()
+    standings = review.standings()
+    chosen = {number: one for number, one in _outcomes(review, standings).items() if one in wanted}
+    numbers = list(chosen)
     table = review.run.documents.set_index("document").loc[numbers, ["id", "title", "source", "language"]]
     said = pd.DataFrame([_said(standings[number]) for number in numbers], index=table.index)
     table = table.assign(decision=list(chosen.values())).join(said)
