@@ -1,7 +1,7 @@
 """``python -m engine review``: flags to function calls, and tables for the terminal; nothing else."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Action:
 
     help: str
     call: Callable[[Review, argparse.Namespace], Told]
-    flags: dict[str, dict[str, Any]]
+    flags: Mapping[str, Any]
 
 
 WHO: dict[str, dict[str, Any]] = {"--reviewer": {"help": "name of the reviewer, recorded as unverified"}}

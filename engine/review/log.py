@@ -1,6 +1,7 @@
 """The record of events: read from any place on, added to in one transaction."""
 
 import contextlib
+import weakref
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
@@ -8,6 +9,9 @@ import sqlalchemy as sa
 from engine.errors import WhenceError
 from engine.review.database import connect, events
 from engine.review.events import DocumentKey, Event, Reviewer, now
+
+SINCE = sa.select(events).where(events.c.number > sa.bindparam("number")).order_by(events.c.number)
+BATCH = sa.select(events).where(events.c.token == sa.bindparam("token")).order_by(events.c.place)
 
 
 class EventLog:
@@ -22,6 +26,7 @@ class EventLog:
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
+        weakref.finalize(self, self._engine.dispose)
 
     def since(self, number: int) -> list[Event]:
         """Events after a place in the record, in the order in which they were written."""
@@ -73,8 +78,7 @@ class Writing:
 
     def batch(self, token: str) -> list[Event]:
         """The events of a batch; empty if it was never written."""
-        rows = self._connection.execute(sa.select(events).where(events.c.token == token).order_by(events.c.place))
-        return [_event(row) for row in rows]
+        return [_event(row) for row in self._connection.execute(BATCH, {"token": token})]
 
     def add(self, batch: Sequence[Event]) -> list[Event]:
         """Add events; returns them with their time and number."""
@@ -84,8 +88,7 @@ class Writing:
 
 
 def _since(connection: sa.Connection, number: int) -> list[Event]:
-    rows = connection.execute(sa.select(events).where(events.c.number > number).order_by(events.c.number))
-    return [_event(row) for row in rows]
+    return [_event(row) for row in connection.execute(SINCE, {"number": number})]
 
 
 def _row(event: Event, at: str) -> dict[str, object]:
