@@ -18,7 +18,11 @@ FILES = {
 LIGHT = [
     *("engine", "engine.run", "engine.store", "engine.corpus", "engine.jobs", "engine.settings", "engine.export"),
     *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.__main__"),
-    *(name for name in FILES if name.startswith(("engine.analysis", "engine.findings", "engine.readers"))),
+    *(
+        name
+        for name in FILES
+        if name.startswith(("engine.analysis", "engine.findings", "engine.readers", "engine.review"))
+    ),
 ]
 DOORS = {"dashboard.data", *(name for name in FILES if name.startswith("dashboard.analyses."))}
 VIEWS = [name for name in FILES if name.startswith("dashboard.views.")]

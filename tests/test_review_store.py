@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from review_database import missing_for_postgresql, postgresql, quick_folder
 from review_desk import ANN, open_desk
-from review_writers import DECISIONS, NAMES, decision, write
+from review_writers import NAMES, decision, decisions, write
 
 from engine.errors import WhenceError
 from engine.review.database import REFUSED, URL_VARIABLE, connect, database_url
@@ -93,11 +93,11 @@ def test_eight_processes_at_once_lose_nothing_and_double_nothing(url):
     with writers(url, "many") as process:
         assert process.wait(PATIENCE_S) == 0
     found = EventLog(url).since(0)
-    assert sorted(event.token for event in found) == sorted(f"{n}-{i}" for n in NAMES for i in range(DECISIONS))
+    assert sorted(event.token for event in found) == sorted(f"{n}-{i}" for n in NAMES for i in range(decisions(url)))
     assert [event.number for event in found] == sorted({event.number for event in found})
     for name in NAMES:  # each one's own decisions stand in the order in which they were made
         own = [event.document.id for event in found if event.reviewer.name == name]
-        assert own == [f"d{number}" for number in range(DECISIONS)]
+        assert own == [f"d{number}" for number in range(decisions(url))]
 
 
 @pytest.mark.parametrize("acknowledged", [1, 40])

@@ -51,7 +51,8 @@ def read_decisions(file: Path) -> pd.DataFrame:
         raise WhenceError(f"{file} cannot be read ({error}) -- nothing was taken from it -- check the file.") from None
     if missing := [name for name in NEEDED if name not in table and len(table)]:
         raise WhenceError(f"{file} has no column {missing[0]!r} -- what is decided of which document? -- add it.")
-    table = table.reindex(columns=[*NEEDED, "reasons", "content_hash"]).fillna("").astype(str)
+    table = table.reindex(columns=[*NEEDED, "reasons", "content_hash"]).astype(object)
+    table = table.where(table.notna(), "").astype(str)
     if table["id"].duplicated().any():
         twice = table["id"][table["id"].duplicated()].iloc[0]
         raise WhenceError(f"{file} names the document {twice!r} twice -- which label holds? -- leave one of them.")
