@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,12 @@ def test_decisions_come_back_as_they_were_written(url):
         (written,) = turn.add([event])
     assert EventLog(url).since(0) == [written] and written.request == event.request
     assert (written.number, written.at[-1], log.since(1)) == (1, "Z", [])
+
+
+def test_an_event_of_a_later_version_is_no_reason_to_guess(url):
+    log = EventLog(url)
+    with pytest.raises(WhenceError, match="'burn', which this version does not know"):
+        write(log, replace(decision("Ann", 0), kind="burn"))
 
 
 def test_reviewing_works_in_both_databases(url, tmp_path):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from engine.errors import WhenceError
 from engine.review.database import connect, events
-from engine.review.events import DocumentKey, Event, Reviewer, now
+from engine.review.events import KINDS, DocumentKey, Event, Reviewer, now
 
 SINCE = sa.select(events).where(events.c.number > sa.bindparam("number")).order_by(events.c.number)
 BATCH = sa.select(events).where(events.c.token == sa.bindparam("token")).order_by(events.c.place)
@@ -101,6 +101,11 @@ def _row(event: Event, at: str) -> dict[str, object]:
 
 def _event(row: sa.Row) -> Event:
     fields = row._asdict()
+    if fields["kind"] not in KINDS:
+        raise WhenceError(
+            f"The record holds an event {fields['kind']!r}, which this version does not know -- what stands would be "
+            "wrong without it -- use the version that wrote it."
+        )
     id, content_hash = fields.pop("document_id"), fields.pop("content_hash")
     reviewer = Reviewer(fields.pop("reviewer"), fields.pop("verified"))
     return Event(reviewer=reviewer, document=None if id is None else DocumentKey(id, content_hash), **fields)

@@ -13,7 +13,7 @@ from engine.review.documents import document_keys, run_hash
 from engine.review.events import DocumentKey, Event, Kind, Reviewer, new_token
 from engine.review.fold import Batch, Fold
 from engine.review.log import EventLog
-from engine.review.standing import Standing, standing
+from engine.review.standing import Standing, is_blind, standing
 from engine.review.team import Team, known
 from engine.run import Run
 
@@ -132,10 +132,9 @@ class Review:
         """Every decision ever made of a document that ``viewer`` may see, oldest first, and whether it is undone."""
         key = self._key(document)
         with self.book.reading() as fold:
-            blind = fold.rules.blind and viewer is not None
             own = fold.opinion(key, viewer) if viewer is not None else None
-            hidden = blind and not (own and own.label)
-            events = [event for event in fold.history(key) if not hidden or event.reviewer == viewer]
+            blind = is_blind(own, fold.rules, viewer)
+            events = [event for event in fold.history(key) if not blind or event.reviewer == viewer]
             return [(event, fold.is_undone(event.token)) for event in events]
 
     def decided_on_other_texts(self) -> list[str]:

@@ -42,12 +42,17 @@ def standing(opinions: Sequence[Opinion], rules: Rules, viewer: Reviewer | None 
     """
     own = next((one for one in opinions if one.reviewer == viewer), None)
     seen = list(opinions)
-    if viewer is not None and rules.blind and not (own and own.label):
+    if is_blind(own, rules, viewer):
         seen = [own] if own else []
     labels = [one.label for one in seen if one.label]
     state = _state(labels, rules.needed)
     label = labels[0] if state == "agreed" else ""
     return Standing(state, label, tuple(seen), own, len(opinions) - len(seen))
+
+
+def is_blind(own: Opinion | None, rules: Rules, viewer: Reviewer | None) -> bool:
+    """Whether what others decided is hidden from a viewer who holds ``own`` of a document."""
+    return viewer is not None and rules.blind and not (own and own.label)
 
 
 def _state(labels: Sequence[str], needed: int) -> State:
