@@ -16,6 +16,7 @@ from engine.analyse import ANALYSES
 from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.pipeline import SAMPLES
+from engine.review.command import add_flags as add_review_flags
 from engine.run import TOKEN_KINDS, Run
 from engine.settings import (
     ESTIMATORS,
@@ -214,6 +215,17 @@ def _findings(given: argparse.Namespace) -> None:
         print_all(shown(results))
 
 
+def _review(given: argparse.Namespace) -> None:
+    from engine.review.command import answer, shown
+    from engine.show import print_all
+
+    told = answer(given)
+    if given.json:
+        _print_json(told.rows)
+    else:
+        print_all(shown(told))
+
+
 def _print_json(records: list[dict[str, Any]]) -> None:
     from engine.export import without_nan
 
@@ -298,6 +310,8 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(findings, FindingsSettings)
     findings.add_argument("--figures", help="folder for verdicts and estimates without any text or title")
     findings.add_argument("--json", action="store_true", help="print JSON")
+
+    add_review_flags(verb("review", _review, "Documents reviewed: list, export, import, labels, agreement, predict."))
 
     exported = verb("export", _export, "Write a table of the run as Parquet, CSV or JSONL.")
     exported.add_argument("--table", required=True, help="documents, queries, influence, tokens or prediction")

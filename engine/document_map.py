@@ -170,7 +170,13 @@ def choose_documents(run: Run, settings: MapSettings) -> np.ndarray:
 
 
 def word_axes(run: Run, documents: np.ndarray, seed: int, progress: Progress) -> np.ndarray:
-    """Principal axes of TF-IDF over lower-case words, rows of length 1 (0 without words), ``[n, axes]``."""
+    """Principal axes of :func:`word_vectors`, ``[n, axes]``; zero where no word is shared."""
+    features = word_vectors(run, documents, progress)
+    return np.zeros((len(documents), 2), np.float32) if features is None else principal_axes(features, seed, progress)
+
+
+def word_vectors(run: Run, documents: np.ndarray, progress: Progress) -> Any:
+    """TF-IDF over lower-case words, sparse rows of length 1 (0 without words); None where no word is shared."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     progress.start("Reading the documents' words", len(documents), "documents")
@@ -184,9 +190,9 @@ def word_axes(run: Run, documents: np.ndarray, seed: int, progress: Progress) ->
     try:
         features = counted.fit_transform(_texts(run, documents, progress))
     except ValueError:  # no word that two documents share
-        return np.zeros((len(documents), 2), dtype=np.float32)
+        return None
     progress.finish()
-    return principal_axes(features, seed, progress)
+    return features
 
 
 def _texts(run: Run, documents: np.ndarray, progress: Progress) -> Iterator[str]:

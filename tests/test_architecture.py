@@ -21,7 +21,7 @@ LIGHT = [
     *(
         name
         for name in FILES
-        if name.startswith(("engine.analysis", "engine.findings", "engine.readers", "engine.report"))
+        if name.startswith(("engine.analysis", "engine.findings", "engine.readers", "engine.report", "engine.review"))
     ),
 ]
 DOORS = {"dashboard.data", *(name for name in FILES if name.startswith("dashboard.analyses."))}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.analysis.leaving_out import predicted_changes
 from engine.analysis.ranking import rank_documents
 from engine.check.result import Tables
 from engine.corpus import Query
@@ -62,10 +63,11 @@ def check_leave_out(settings: LeaveOutSettings, progress: Progress, work: Path) 
     measured, chance = (values[arm] - values[WITH] for arm in (WITHOUT, OTHERS))
     queries = [query, *(number for number in run.queries["query"] if number != query)]
     rows = run.queries.set_index("query")
+    predicted = predicted_changes(run, chosen).set_index("query")["predicted"]
     completions = []
     for number in queries:
         about = {"id": rows.at[number, "id"], "completion": rows.at[number, "title"], "kind": rows.at[number, "kind"]}
-        change = {"predicted": _predicted(run, number, chosen), "measured": float(measured[number])}
+        change = {"predicted": predicted[number], "measured": float(measured[number])}
         completions.append(about | change | {"chance": float(chance[number])})
     return {
         "completions": completions,
@@ -89,14 +91,6 @@ def _draw(run: Run, chosen: list[int], settings: LeaveOutSettings) -> tuple[list
             "would be nothing to compare with -- leave out fewer, or raise --beside."
         )
     return beside, beside[: len(chosen)]
-
-
-def _predicted(run: Run, query: int, documents: list[int]) -> float | None:
-    if not run.training_windows:
-        return None
-    influence = run.influence(query).set_index("document")["influence"]
-    total = float(influence.reindex(documents).sum(skipna=False))  # nan where the prefilter left one out
-    return None if np.isnan(total) else -total / run.training_windows
 
 
 class _Trainings:
