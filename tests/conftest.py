@@ -2,17 +2,16 @@
 
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sample_run as sample
 import torch
 from toys import QUERIES, documents, make_gpt2, make_llama, train_tokenizer, write_jsonl
 from transformers import PreTrainedTokenizerFast
 
 from engine.model import LanguageModel, prepare
-from engine.pipeline import compute, read_config
-from engine.progress import SilentProgress
 from engine.store import repository_folder
 
 torch.set_num_threads(1)  # toy models gain nothing from more; on a busy machine they are ten times as slow
@@ -66,15 +65,41 @@ def toy_run(tmp_path_factory, toy_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory) -> Path:
-    """A finished run of the embedded sample, computed once per test session."""
+    """A finished run of the embedded sample, computed once per test session; tests only read it."""
     given = os.environ.get("WHENCE_TEST_RUN")
-    if given:
-        return Path(given)
-    folder = tmp_path_factory.mktemp("runs") / "sample"
-    torch.set_num_threads(os.cpu_count() or 1)
-    compute(replace(read_config("sample"), run=str(folder)), SilentProgress())
-    torch.set_num_threads(1)
-    return folder
+    return Path(given) if given else sample.wait(shared_folder(tmp_path_factory))
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def needs_sample(item: pytest.Item) -> bool:
+    return "sample_run" in getattr(item, "fixturenames", ())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The tests of a file stay in one process, since they share what is made for them."""
+    item.add_marker(pytest.mark.xdist_group(item.path.stem + " on the sample" * needs_sample(item)))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own order, which puts all tests of a browser together
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the sample comes last, since it is being computed meanwhile."""
+    items.sort(key=needs_sample)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sample_is_computed_meanwhile(request, tmp_path_factory) -> Iterator[None]:
+    """From the first test on, if one of this session needs it."""
+    needed = any(map(needs_sample, request.session.items)) and not os.environ.get("WHENCE_TEST_RUN")
+    child = sample.start(shared_folder(tmp_path_factory)) if needed else None
+    yield
+    if child is not None:
+        child.terminate()
+        child.wait()
 
 
 @pytest.fixture

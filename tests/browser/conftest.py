@@ -21,7 +21,8 @@ GET_ONE = (
     f"no browser at {CHROMIUM} -- `apt-get install chromium` puts one there, or name another in WHENCE_CHROMIUM; "
     "`playwright install` is not needed."
 )
-START_S = 60.0
+START_S = 120.0
+PATIENCE_MS = 60_000  # a page takes a second or two; the other test process may keep both cores busy
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -42,13 +43,18 @@ def browser_type_launch_args() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory, sample_run: Path) -> Path:
-    """A folder with a copy of the sample and, shown first, a small run with hostile documents."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small run that has hostile documents."""
     folder = tmp_path_factory.mktemp("runs")
-    shutil.copytree(sample_run, folder / "sample")
     documents = plain_documents(12) + hostile_documents() + [long_document(50_000)]
     write_tiny_run(folder / "small", documents, plain_queries(), without_tokens=[11])
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_sample(runs: Path, sample_run: Path) -> Path:
+    """A copy of the sample beside the small run, which stays the one shown first."""
+    return Path(shutil.copytree(sample_run, runs / "sample"))
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +105,6 @@ class Pages:
 
 @pytest.fixture
 def pages(page: Page, address: str) -> Pages:
-    page.set_default_timeout(20_000)
-    expect.set_options(timeout=20_000)
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     return Pages(page, address)

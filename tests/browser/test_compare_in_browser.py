@@ -32,6 +32,7 @@ def point(page: Page, key: str, trace: int, number: int) -> tuple[float, float]:
     return x, y
 
 
+@pytest.mark.usefixtures("on_sample")
 def test_two_completions_are_chosen_and_swapped(pages):
     page = pages.open("compare?run=Sample")
     expect(page.get_by_text(ANSWER)).to_be_visible()
@@ -86,6 +87,7 @@ def test_the_download_holds_the_table_in_its_order(pages, tmp_path):
     assert {"left_run", "right_damping_factor", "other_influence", "title"} <= set(saved)
 
 
+@pytest.mark.usefixtures("on_sample")
 def test_another_run_says_what_differs_or_what_is_missing(pages):
     page = pages.open("compare?run=Sample")
     page.get_by_role("combobox", name="Run on the right").click()
@@ -94,6 +96,7 @@ def test_another_run_says_what_differs_or_what_is_missing(pages):
     expect(page.get_by_text("The two runs differ in:")).to_be_visible()
 
 
+@pytest.mark.usefixtures("on_sample")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_whole_at_390_pixels_in_both_themes(pages, scheme):
     failures = []

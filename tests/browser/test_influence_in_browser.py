@@ -184,6 +184,7 @@ def test_a_bad_address_falls_back_to_a_page_that_answers(pages):
     expect(page.get_by_text("raised it most, by")).to_be_visible()
 
 
+@pytest.mark.usefixtures("on_sample")
 def test_the_sample_answers_too(pages):
     page = pages.open("?run=Sample")
     page.get_by_role("link", name="Which documents made the model say this?").click()

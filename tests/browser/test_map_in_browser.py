@@ -87,14 +87,14 @@ def test_clicking_a_point_leads_to_its_document(pages):
     expect(page.locator("h3").first).to_have_text("Story number 4")
 
 
-def test_a_map_is_computed_when_asked_for(pages, runs):
+def test_a_map_is_computed_when_asked_for(pages, on_sample):
     """The real thing on the sample: the worker reads the words, UMAP lays them out, the page shows the map."""
-    (runs / "sample" / "map" / "words.parquet").unlink(missing_ok=True)
+    (on_sample / "map" / "words.parquet").unlink(missing_ok=True)
     page = pages.open("map?run=Sample&colour=Source")
     page.get_by_role("button", name="Compute the map").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_text("have its source (chance:")).to_be_visible(timeout=SLOW_MS)
-    count = len(Run(runs / "sample").documents)
+    count = len(Run(on_sample).documents)
     expect(page.get_by_text(f"All {count:,} documents. UMAP with 15 neighbours")).to_be_visible()
 
 

@@ -121,6 +121,7 @@ def test_names_that_mean_harm_are_text(pages):
     assert not [url for url in opened if "evil" in url or url.endswith("/x")]
 
 
+@pytest.mark.usefixtures("on_sample")
 def test_the_sample_answers_too(pages):
     page = pages.open("sources?run=Sample")
     expect(page.locator("h2").first).to_contain_text("documents that raised each")

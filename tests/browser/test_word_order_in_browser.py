@@ -17,6 +17,8 @@ PATIENCE_MS = 180_000  # the worker loads its libraries and the model first
 PATH = "word-order?run=Sample"
 ANSWER = re.compile("Reversing the words|within the noise|No variant")
 
+pytestmark = pytest.mark.usefixtures("on_sample")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _worker_ends(runs: Path) -> Iterator[None]:
