@@ -9,6 +9,7 @@ if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on t
 
 import streamlit as st  # noqa: E402
 
+from dashboard.components import style  # noqa: E402
 from dashboard.components.run_choice import choose_run  # noqa: E402
 
 ICON = Path(__file__).with_name("icon.svg")  # a material icon would be fetched from fonts.gstatic.com
@@ -30,5 +31,6 @@ page = st.navigation(
     ],
     position="top",
 )
+style.apply()
 choose_run(page.title)
 page.run()

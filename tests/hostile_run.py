@@ -19,15 +19,23 @@ WALL = 100_000
 DRAWN = '<b>bold</b><br><a href="https://evil.example">link</a><sup>x</sup> &lt;i&gt;'
 """What charts read as markup."""
 SVG = '<svg onload="window.hacked=1"><a xlink:href="javascript:window.hacked=1"><text>x</text></a></svg>'
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+EMOJI = f"{SCOTLAND}{FAMILY}\U0001f44d\U0001f3fd1\ufe0f\u20e3\U0001f1f0\U0001f1f7e\u0301\u0301 z\u0335\u0336\u0337\n"
+ARABIC, KOREAN, HEBREW = "نص عربي مع مسافة\u200c صفرية", "한국어 \u1112\u1161\u11ab", "\u2067שלום\u2069"
 FURTHER = {
     "wall": ("W" * 300, "x" * WALL),
     "drawn": (DRAWN, f"{DRAWN}\r\n{SVG}"),
     "svg": (SVG, f"\t{SVG}\r-1+1\n@SUM(A1)\n\n\n"),
-    "emoji": ("🏴󠁧󠁢󠁳󠁣󠁴󠁿 👨‍👩‍👧‍👦 👍🏽 1️⃣", "🏴󠁧󠁢󠁳󠁣󠁴󠁿👨‍👩‍👧‍👦👍🏽1️⃣🇰🇷e\u0301\u0301 z\u0335\u0336\u0337\n" * 3),
-    "scripts": ("\u2067نص عربي\u2069 한국어 \u1112\u1161\u11ab", "نص عربي مع مسافة‌ صفرية\n한국어 문장 \u1112\u1161\u11ab\n\u2066שלום\u2069 עולם"),
-}  # fmt: skip
+    "emoji": (EMOJI, EMOJI * 3),
+    "mixed": (
+        "\t@SUM(A1)",
+        f"{SVG} {PAYLOADS[0]}\r\n\t-1+1 {PAYLOADS[2]}\n\n{EMOJI}{ARABIC}{KOREAN}{HEBREW}{'y' * 500}",
+    ),
+    "scripts": (f"{ARABIC} {KOREAN}", f"{ARABIC}\n{KOREAN}\n{HEBREW}\n"),
+}
 """Titles and texts by id."""
-LANGUAGES = ("<img src=x onerror=window.hacked=1>", "=1+1", "ar", "\u202een", DRAWN)
+LANGUAGES = ("<img src=x onerror=window.hacked=1>", "=1+1", "ar", "\u202een", "\tko", DRAWN)
 
 
 def very_hostile_documents() -> list[dict[str, str]]:
@@ -41,7 +49,7 @@ def very_hostile_documents() -> list[dict[str, str]]:
 
 def hostile_queries() -> list[dict[str, str]]:
     """Completions of hostile titles and kinds; the first asks with charts' markup and goes on with an emoji."""
-    first = {"id": "=q/0", "prompt": DRAWN, "completion": " 👨‍👩‍👧‍👦 <b>x</b>", "kind": SVG, "language": LANGUAGES[0],
+    first = {"id": "=q/0", "prompt": DRAWN, "completion": f" {FAMILY} <b>x</b>", "kind": SVG, "language": LANGUAGES[0],
              "title": DRAWN, "contrast": ""}  # fmt: skip
     return [first, *plain_queries()]
 

@@ -97,7 +97,7 @@ def shipped() -> dict[str, dict[str, Kept]]:
 
 
 def _place(found: Measured) -> str:
-    """Model and corpus in words: the models of the embedded sample are called by their size, other corpora by a file."""
+    """Model and corpus in words; the sample's models are called by their size, other corpora by their file."""
     if found.corpus == SAMPLE_CORPUS:
         return f"the {found.model} model on {found.corpus}"
     return f"{found.model} on {found.corpus.replace('-', ' ').replace('_', ' ')}"

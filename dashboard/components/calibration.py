@@ -4,9 +4,7 @@ from dashboard.analyses import trust as analyses
 from dashboard.components import text
 from dashboard.components.text import between
 
-NOT_CALIBRATED = (
-    "Predicted changes are first-order estimates; none has been checked by training again yet."
-)
+NOT_CALIBRATED = "Predicted changes are first-order estimates; none has been checked by training again yet."
 
 
 def calibration_sentence() -> str:

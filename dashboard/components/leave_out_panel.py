@@ -74,10 +74,11 @@ def _offer(choice: Choice, chosen: pd.DataFrame) -> None:
         f"{_how(settings, len(chosen))} It takes about {text.duration(seconds)}, judged by how long the run's first "
         "step took; it can be cancelled and goes on later, and the result is kept in the run."
     )
+    title = f"Go on training without {_named(chosen)}: {text.plain(completion.label, 60)}"
     st.button(
         "Go on training without these documents", key="leave_out_start", icon=":material/model_training:",
         on_click=analyses.submit,
-        args=(analyses.LEAVE_OUT, settings, f"Go on training without {_named(chosen)}: {text.plain(completion.label, 60)}"),
+        args=(analyses.LEAVE_OUT, settings, title),
     )  # fmt: skip
 
 

