@@ -15,6 +15,7 @@ from hostile_run import FURTHER, very_hostile_documents, write_hostile_run
 from looking import settled
 from made_checks import exact_tables, keep, lds_tables, removal_tables
 from playwright.sync_api import Browser, Locator, Page, expect
+from test_contrast import LEAST, LEVELS, contrast, over
 
 from dashboard.components.text import show_hidden
 
@@ -38,7 +39,12 @@ PATIENCE_MS = 90_000
 TABS = 250
 HIDDEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\ufeff\U000e0041\x07\x1b]")
 
-WATCH = """() => {
+DEEP = """
+  const below = (one) => one.shadowRoot ? [one, ...deep(one.shadowRoot)] : [one]
+  const deep = (root) => [...root.querySelectorAll("*")].flatMap(below)
+"""
+"""Everything in a part of the page, the token strips' own trees included."""
+WATCH = """() => {DEEP
   const main = document.querySelector("[data-testid=stMain]")
   const parts = ["outlineStyle", "outlineWidth", "outlineColor", "boxShadow", "borderColor", "backgroundColor",
                  "textDecorationLine", "color"]
@@ -53,32 +59,35 @@ WATCH = """() => {
   }
   const controls = "a[href], button, input, select, textarea, summary, canvas[tabindex], " +
     "[role=button], [role=radio], [role=tab], [role=combobox], [role=slider], [tabindex='0']"
-  const all = [...main.querySelectorAll(controls)]
-    .filter((one) => one.checkVisibility() && !one.disabled && !one.closest("[data-testid=stElementToolbar]"))
+  const all = deep(main)
+    .filter((one) => one.matches(controls) && one.checkVisibility() && !one.disabled)
+    .filter((one) => !one.closest("[data-testid=stElementToolbar], [kind=elementToolbar]"))
   const before = new Map(all.map((one) => [one, look(one)]))
   window.watch = { main, look, before, reached: new Set(), lively: new Set() }
-}"""
+}""".replace("DEEP", DEEP)
 """Remembers every control of the page and how it looks without focus.
 
-Left out: Streamlit's own toolbar over a chart, a table or code, drawn while the mouse is there; what it offers, the page
-offers as well.
+Left out: Streamlit's own toolbar over a chart, a table or code, drawn while the mouse is there; what it offers, the
+page offers as well.
 """
 STEP = """() => {
   const { main, look, before, reached, lively } = window.watch
-  const one = document.activeElement
+  let one = document.activeElement
+  const out = one === document.body || !main.contains(one)
+  while (one.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
   if (before.has(one)) {
     reached.add(one)
     if (look(one) !== before.get(one)) lively.add(one)
   }
-  return [one === document.body || !main.contains(one), one.outerHTML.slice(0, 200)]
+  return [out, one.outerHTML.slice(0, 200)]
 }"""
 """Notes what has the focus; whether it has left the page's own part, and what it is."""
 MISSED = """() => {
   const { before, reached, lively } = window.watch
   const group = (one) => one.closest("[role=radiogroup], [role=tablist], [role=toolbar], [role=listbox], [role=group]")
   const groups = new Set([...reached].map(group).filter(Boolean))
-  const beside = (one) => one.matches("[tabindex='-1'], input[type=hidden]")
-    && [...(one.closest("[data-testid], [role=group]")?.querySelectorAll("*") ?? [])].some((other) => reached.has(other))
+  const near = (one) => [...one.closest("[data-testid], [role=group]").querySelectorAll("*")]
+  const beside = (one) => one.matches("[tabindex='-1']") && near(one).some((other) => reached.has(other))
   const said = (one) => one.outerHTML.slice(0, 200)
   return {
     missed: [...before.keys()].filter((one) => !reached.has(one) && !groups.has(group(one)) && !beside(one)).map(said),
@@ -86,18 +95,32 @@ MISSED = """() => {
   }
 }"""
 """Controls that Tab passed by and no arrow key of a reached group leads to; and those that do not show their focus."""
-OVER = """() => {
+OVER = """() => {DEEP
   const width = document.documentElement.clientWidth
   const box = (one) => one.getBoundingClientRect()
-  const texts = "h1, h2, h3, p, button, label, input, .js-plotly-plot, [role=listbox], [role=dialog], " +
-    "[data-testid=stPopoverBody], [data-testid=stDataFrameResizable]"
-  const scrolls = (one) => one.parentElement.closest("[role=tablist], [role=listbox], .text, pre")
-  return [...document.querySelectorAll(texts)]
-    .filter((one) => one.checkVisibility() && box(one).width > 2 && (box(one).right > width + 1 || box(one).left < -1))
+  const texts = "h1, h2, h3, p, button, label, input, .js-plotly-plot, .text, .legend, .tip, " +
+    "[role=listbox], [role=dialog], [data-testid=stPopoverBody], [data-testid=stDataFrameResizable]"
+  const scrolls = (one) => one.parentElement?.closest("[role=tablist], [role=listbox], .text, pre")
+  return deep(document)
+    .filter((one) => one.matches(texts) && one.checkVisibility() && box(one).width > 2)
+    .filter((one) => box(one).right > width + 1 || box(one).left < -1)
     .filter((one) => !scrolls(one) && !one.closest("[data-testid=stHeader], [data-testid=stSidebar]"))
     .map((one) => [one.outerHTML.slice(0, 160), Math.round(box(one).left), Math.round(box(one).right)])
-}"""
+}""".replace("DEEP", DEEP)
 """What hangs over an edge of the window, dropdowns and dialogs included, and is not within something that scrolls."""
+SHADES = """(unit, levels) => {
+  const kept = unit.className
+  const ground = getComputedStyle(document.querySelector("[data-testid=stApp]")).backgroundColor
+  const shades = ["p", "m"].flatMap((sign) => Array.from({ length: levels }, (_, i) => sign + (i + 1)))
+  const found = shades.map((shade) => {
+    unit.className = "unit scored " + shade
+    const { color, backgroundColor } = getComputedStyle(unit)
+    return [color, backgroundColor, ground]
+  })
+  unit.className = kept
+  return found
+}"""
+"""Colours of text, shade and page of each shade of the token strip."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -158,6 +181,15 @@ def test_it_bars_nobody(opened, scheme):
     settled(page)
     violations = Axe().run(page).response["violations"]
     assert [(one["id"], node["html"][:160]) for one in violations for node in one["nodes"]] == []
+    for unit in page.locator(".whence.values .unit.scored").all()[:1]:  # on pages that have a strip
+        for text, shade, ground in unit.evaluate(SHADES, LEVELS):
+            *colour, alpha = _colour(shade)
+            assert contrast(_colour(text), over(colour, alpha, _colour(ground))) >= LEAST, shade
+
+
+def _colour(said: str) -> list[float]:
+    """Red, green, blue and, where it is said, alpha of a computed colour."""
+    return [float(part) for part in re.findall(r"[\d.]+", said)]
 
 
 def test_the_keyboard_reaches_every_control_shows_where_it_is_and_goes_on(opened):
