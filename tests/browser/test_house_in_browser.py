@@ -91,7 +91,7 @@ MISSED = """() => {
   const said = (one) => one.outerHTML.slice(0, 200)
   return {
     missed: [...before.keys()].filter((one) => !reached.has(one) && !groups.has(group(one)) && !beside(one)).map(said),
-    dull: [...reached].filter((one) => !lively.has(one)).map(said),
+    dull: [...reached].filter((one) => !lively.has(one) && !one.matches("canvas")).map(said),
   }
 }"""
 """Controls that Tab passed by and no arrow key of a reached group leads to; and those that do not show their focus."""
