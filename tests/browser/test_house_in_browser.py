@@ -94,7 +94,10 @@ MISSED = """() => {
     dull: [...reached].filter((one) => !lively.has(one) && !one.matches("canvas")).map(said),
   }
 }"""
-"""Controls that Tab passed by and no arrow key of a reached group leads to; and those that do not show their focus."""
+"""Controls that Tab passed by and no arrow key of a reached group leads to; and those that do not show their focus.
+
+Streamlit draws no focus into a table whose rows can be chosen, and takes no key there: a list beside each does both.
+"""
 OVER = """() => {DEEP
   const width = document.documentElement.clientWidth
   const box = (one) => one.getBoundingClientRect()
