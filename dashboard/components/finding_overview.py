@@ -20,7 +20,7 @@ COLOURS = {
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
 PLANTED = ":violet-badge[:material/potted_plant: planted]"
-ALONE, BESIDE, SENTENCE = (0.08, 0.33, 0.18, 0.41), (0.08, 0.28, 0.36, 0.28), 320
+ALONE, BESIDE, SENTENCE = (0.08, 0.33, 0.18, 0.41), (0.07, 0.27, 0.42, 0.24), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
@@ -103,9 +103,10 @@ def overview(
             verdicts.markdown(_verdicts(name, own, beside))
             found = own[name]
             said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""
-            mark = f"{PLANTED} " if planted(name) else ""
-            if mark or said:
-                sentence.caption(f"{mark}{said}")
+            if planted(name):
+                sentence.markdown(PLANTED)  # in a caption it would be too pale to read
+            if said:
+                sentence.caption(said)
 
 
 def _verdicts(name: str, own: Results, beside: Mapping[str, Results]) -> str:

@@ -33,8 +33,9 @@ def row_list(
         if on_choose is not None and picked is not None and picked != row:  # see url.py
             on_choose(picked)
 
+    clearable = None if row is None else 0
     found: int | None = st.selectbox(
-        label, range(len(offered)), index=None, key=key, format_func=offered.__getitem__, on_change=chosen,
+        label, range(len(offered)), index=clearable, key=key, format_func=offered.__getitem__, on_change=chosen,
         placeholder="Choose from the table above, or here", filter_mode="contains", width=LIST_PX,
     )  # fmt: skip
     return found
