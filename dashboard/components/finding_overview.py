@@ -20,7 +20,7 @@ COLOURS = {
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
 PLANTED = ":violet-badge[:material/potted_plant: planted]"
-ALONE, BESIDE, SENTENCE = (0.08, 0.33, 0.18, 0.41), (0.07, 0.27, 0.42, 0.24), 320
+ALONE, BESIDE, SENTENCE = (0.08, 0.33, 0.18, 0.41), (0.08, 0.27, 0.41, 0.24), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
