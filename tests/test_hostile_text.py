@@ -9,10 +9,10 @@ import pytest
 from hostile_run import FURTHER, very_hostile_documents, write_hostile_run
 from page_words import words
 
-from dashboard.components.text import HIDDEN_NAMES
 from dashboard.components.token_strip import Piece, _packed, _paragraphs
 from dashboard.data import document_units
 from engine.run import Run
+from engine.words import HIDDEN_NAMES
 
 PAGES = {
     "home": {},
