@@ -78,3 +78,15 @@ def _character(name: str) -> str:
     if name.startswith("U+"):
         return chr(int(name[2:], 16))
     return next(chr(code) for code, known in HIDDEN_NAMES.items() if known == name)
+
+
+@pytest.mark.parametrize(("page", "label"), [("influence", "Document shown below"), ("compare", "Document to read")])
+def test_a_row_is_chosen_from_the_list_beside_its_table(open_page, run, page, label):
+    """For the keyboard: Streamlit's rows take the mouse only."""
+    app = open_page(run.path.parent, page, query="q/1")
+    box = next(one for one in app.selectbox if one.label == label)
+    box.select_index(2).run()
+    assert not app.exception
+    third = str(app.dataframe[0].value["title"].iloc[2])
+    assert f"3. {third[:40]}" in box.options[2]
+    assert app.query_params["document"] == app.dataframe[0].value["id"].iloc[2]
