@@ -9,9 +9,11 @@ if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on t
 
 import streamlit as st  # noqa: E402
 
+from dashboard.components import style  # noqa: E402
 from dashboard.components.run_choice import choose_run  # noqa: E402
 
-st.set_page_config(page_title="Whence", page_icon=":material/alt_route:", layout="wide")
+ICON = Path(__file__).with_name("icon.svg")  # a material icon would be fetched from fonts.gstatic.com
+st.set_page_config(page_title="Whence", page_icon=ICON, layout="wide")
 page = st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
@@ -29,5 +31,6 @@ page = st.navigation(
     ],
     position="top",
 )
+style.apply()
 choose_run(page.title)
 page.run()

@@ -78,7 +78,7 @@ CHECKS = {
         "engine.check.bayesian:check_bif",
     ),
     "leave-out": Check(
-        "Training on without",
+        "Going on without documents",
         "What does leaving some documents out do to a completion, predicted and measured?",
         LeaveOutSettings,
         "engine.check.leave_out:check_leave_out",

@@ -67,7 +67,7 @@ def test_compare_answers_with_the_engines_numbers(open_page, runs):
     assert f"## The two rankings share {first['shared']} of the ten strongest documents (chance: 2.9)." in words(app)
     found = agreement(table["influence"].to_numpy(), table["other_influence"].to_numpy())
     value, low, high = map(text.correlation, (found.spearman, found.low, found.high))
-    assert f"Spearman **{value}**, 95% interval {low} to {high}, over 34 documents." in words(app)
+    assert f"Spearman's rank correlation is **{value}**, 95% interval {low} to {high}, over 34 documents." in words(app)
     shown = app.dataframe[0].value
     assert shown["id"].tolist() == table.sort_values("rank")["id"].tolist()
     assert shown["other_influence"].tolist() == table.sort_values("rank")["other_influence"].tolist()

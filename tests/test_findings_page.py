@@ -285,14 +285,14 @@ def test_results_of_the_repository_stand_beside_the_runs_own(open_page, tmp_path
     app = open_page(run.path.parent, "findings")
     label = f"{elsewhere.model_name} on corpus"
     assert (
-        f"Measured by us on {text.escape(label)}: of 11, **3** hold, **6** do not, and **2** cannot be told."
+        f"Measured by us with {text.escape(label)}: of 11, **3** hold, **6** do not, and **2** cannot be told."
         in words(app)
     )
     assert "Elsewhere 7 nats" in words(app)
     assert "It was measured with" not in words(app)  # of the run's own only
     charts = app.get(CHARTS)
     assert len(charts) == len(RULES["tails"].parts) + 1
-    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us on")
+    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us with")
     pills.set_value([]).run()
     assert not app.exception and "Elsewhere 7 nats" not in words(app)
 
@@ -304,7 +304,7 @@ def test_any_number_of_them_may_stand_there_also_without_any_of_the_runs_own(ope
     (no_studies / "empty").mkdir()
     run = make_run(tmp_path / "runs" / "run")
     app = open_page(run.path.parent, "findings")
-    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us on")
+    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us with")
     assert len(pills.options) == 3 and len(set(pills.options)) == 3
     assert len(pills.value) == 2
     assert "## None of the literature's findings has been measured on this run yet." in words(app)

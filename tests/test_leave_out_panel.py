@@ -20,7 +20,7 @@ from engine.jobs import JobTable
 from engine.run import Run
 from engine.settings import LeaveOutSettings
 
-START = "Train on without these documents"
+START = "Go on training without these documents"
 DOCUMENT = "The document below"
 WINDOWS = 1000
 

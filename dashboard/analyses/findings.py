@@ -23,6 +23,7 @@ from engine.store import RunFolder, repository_folder
 __all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+SAMPLE_CORPUS = "the embedded sample"
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,17 @@ def shipped() -> dict[str, dict[str, Kept]]:
     found: dict[str, dict[str, Kept]] = {}
     for folder in folders:
         results = _read({name: folder / f"{name}.json" for name in CLAIMS})
-        label = next((f"{one.model} on {one.corpus}" for one in results.values() if isinstance(one, Measured)), None)
+        label = next((_place(one) for one in results.values() if isinstance(one, Measured)), None)
         if label is not None:
             found[label if label not in found else f"{label} ({folder.name})"] = results
     return found
+
+
+def _place(found: Measured) -> str:
+    """Model and corpus in words; the sample's models are called by their size, other corpora by their file."""
+    if found.corpus == SAMPLE_CORPUS:
+        return f"the {found.model} model on {found.corpus}"
+    return f"{found.model} on {found.corpus.replace('-', ' ').replace('_', ' ')}"
 
 
 def kept_in(folder: RunFolder) -> dict[str, Kept]:
@@ -123,7 +131,7 @@ def _measured(result: Result) -> Measured:
     numbers = ["value", "low", "high", "units", "null", "bound"]
     return Measured(
         **{name: verdict[name] for name in ("verdict", "sentence", "rule", "model")},
-        corpus="the embedded sample" if result.settings["planted"] else verdict["corpus"],
+        corpus=SAMPLE_CORPUS if result.settings["planted"] else verdict["corpus"],
         planted=bool(verdict["planted"]),
         other=verdict["other"] or "",
         estimates=estimates.assign(**estimates[numbers].astype(float)),

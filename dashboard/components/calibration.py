@@ -4,9 +4,7 @@ from dashboard.analyses import trust as analyses
 from dashboard.components import text
 from dashboard.components.text import between
 
-NOT_CALIBRATED = (
-    "Predicted changes are to first order and not calibrated: there is no result of training again to compare with."
-)
+NOT_CALIBRATED = "Predicted changes are first-order estimates; none has been checked by training again yet."
 
 
 def calibration_sentence() -> str:

@@ -10,6 +10,7 @@ from dashboard.components.concentration_charts import frequency_chart
 from dashboard.components.document_panel import Choice
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
+from dashboard.components.row_list import row_list
 
 MEASURES = {"Effective number of documents": "effective_number", "Share of the top 1%": "top_share"}
 SIGNIFICANT = 0.05
@@ -157,17 +158,20 @@ def _list(table: pd.DataFrame, tokens: pd.DataFrame, ids: dict[int, str], sign: 
     """Every token; choosing a row is choosing its point."""
     key = f"table_of_tokens_{sign}"
 
+    def choose(row: int) -> None:
+        _pick(ids, f"{tokens['query'][row]}:{tokens['token'][row]}")
+
     def clicked() -> None:
         for row in st.session_state[key]["selection"]["rows"][:1]:
-            _pick(ids, f"{tokens['query'][row]}:{tokens['token'][row]}")
+            choose(row)
 
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
+    shown = table.head(MAX_ROWS).assign(
+        text=table["text"].map(lambda name: text.plain(name.replace("\n", "↵")) or "␣"),
+        of_completion=table["of_completion"].map(text.plain),
+    )
     st.dataframe(
-        table.head(MAX_ROWS).assign(
-            text=table["text"].map(lambda name: text.plain(name.replace("\n", "↵")) or "␣"),
-            of_completion=table["of_completion"].map(text.plain),
-        ),
-        key=key, hide_index=True, height=320, on_select=clicked, selection_mode="single-row",
+        shown, key=key, hide_index=True, height=320, on_select=clicked, selection_mode="single-row",
         column_order=["text", "of_completion", "occurrences", "loss", "effective_number", "top_share", "gini"],
         alt="Completion tokens with frequency and concentration; choosing a row shows its documents",
         column_config={
@@ -179,6 +183,8 @@ def _list(table: pd.DataFrame, tokens: pd.DataFrame, ids: dict[int, str], sign: 
             "gini": number("Gini", format="%.2f"),
         },
     )  # fmt: skip
+    names = (f"{token or '␣'} ({of})" for token, of in zip(shown["text"], shown["of_completion"], strict=True))
+    row_list("Token whose documents to show", names, f"{key}_by_name", None, choose)
     if len(table) > MAX_ROWS:
         st.caption(f"The first {MAX_ROWS:,} of {len(table):,} tokens; the download has them all.")
 

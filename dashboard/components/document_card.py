@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text, url
+from dashboard.components.row_list import row_list
 
 BEGINNING = 360
 """Characters of the text that are shown."""
@@ -24,7 +25,7 @@ def pick_table(shown: pd.DataFrame, numbers: Mapping[str, Any], name: str) -> No
     """
     rows = shown.head(MAX_ROWS)
     ids, picked = rows["id"].tolist(), url.get("document")
-    key = f"documents_{hash((name, tuple(ids)))}"
+    key, row = f"documents_{hash((name, tuple(ids)))}", ids.index(picked) if picked in ids else None
 
     def clicked() -> None:
         chosen = st.session_state[key]["selection"]["rows"]
@@ -43,7 +44,7 @@ def pick_table(shown: pd.DataFrame, numbers: Mapping[str, Any], name: str) -> No
         height=ROW_PX * (min(len(rows), VISIBLE_ROWS) + 1) + 2,
         on_select=clicked,
         selection_mode="single-row",
-        selection_default={"selection": {"rows": [ids.index(picked)] if picked in ids else []}},
+        selection_default={"selection": {"rows": [] if row is None else [row]}},
         column_order=["title", *numbers, "source", "language"],
         column_config={
             "title": words("Document", width=240),
@@ -53,6 +54,7 @@ def pick_table(shown: pd.DataFrame, numbers: Mapping[str, Any], name: str) -> No
         },
         alt="Documents; choosing a row shows the document below",
     )
+    row_list("Document to read", rows["title"], "document_by_name", row, lambda place: url.put("document", ids[place]))
     if len(shown) > MAX_ROWS:
         st.caption(f"The first {MAX_ROWS:,} of {len(shown):,} documents; the download has them all.")
 

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components import text
 from dashboard.components.document_panel import Choice
 from dashboard.components.ranked_by import RankedBy
+from dashboard.components.row_list import row_list
 
 MAX_ROWS = 1_000
 ROW_PX = 35
@@ -54,6 +55,7 @@ def document_table(
         ),
         alt="Documents by influence; choosing a row opens the document below",
     )
+    row_list("Document shown below", table["title"], "document_by_name", row, lambda place: on_open(ids[place]))
     if len(shown) > MAX_ROWS:
         st.caption(f"The {MAX_ROWS:,} strongest of {len(shown):,} documents; the download has them all.")
 

@@ -20,7 +20,7 @@ COLOURS = {
 ICONS = {"holds": "check_circle", "does not hold": "cancel", "cannot tell": "help", NOT_MEASURED: "hourglass_empty",
          UNREADABLE: "error"}  # fmt: skip
 PLANTED = ":violet-badge[:material/potted_plant: planted]"
-ALONE, BESIDE, SENTENCE = (0.06, 0.34, 0.18, 0.42), (0.06, 0.32, 0.26, 0.36), 320
+ALONE, BESIDE, SENTENCE = (0.08, 0.33, 0.18, 0.41), (0.08, 0.27, 0.41, 0.24), 320
 
 Results = Mapping[str, analyses.Kept]
 """What was measured of each finding, by the finding's name."""
@@ -53,7 +53,7 @@ def answer(own: Results, beside: Mapping[str, Results]) -> None:
             st.markdown(" ".join(filter(None, more)))
     for label, results in beside.items():
         elsewhere = {name: one for name, one in results.items() if isinstance(one, analyses.Measured)}
-        st.caption(f"Measured by us on {text.escape(label)}: of {len(elsewhere)}, {_told(elsewhere)}.")
+        st.caption(f"Measured by us with {text.escape(label)}: of {len(elsewhere)}, {_told(elsewhere)}.")
 
 
 def _told(measured: Mapping[str, analyses.Measured]) -> str:
@@ -103,15 +103,16 @@ def overview(
             verdicts.markdown(_verdicts(name, own, beside))
             found = own[name]
             said = text.escape(found.sentence, SENTENCE) if isinstance(found, analyses.Measured) else ""
-            mark = f"{PLANTED} " if planted(name) else ""
-            if mark or said:
-                sentence.caption(f"{mark}{said}")
+            if planted(name):
+                sentence.markdown(PLANTED)  # in a caption it would be too pale to read
+            if said:
+                sentence.caption(said)
 
 
 def _verdicts(name: str, own: Results, beside: Mapping[str, Results]) -> str:
     """The verdict here; on further lines those elsewhere, where it was measured."""
     elsewhere = {label: results[name] for label, results in beside.items() if results[name] is not None}
-    return "  \n".join([badge(own[name]), *(f"{badge(one)} {text.escape(at, 40)}" for at, one in elsewhere.items())])
+    return "  \n".join([badge(own[name]), *(f"{badge(one)} {text.escape(at, 50)}" for at, one in elsewhere.items())])
 
 
 def overview_table(own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import findings as analyses
 from dashboard.components import text
+from dashboard.components.row_list import row_list
 
 MAX_ROWS, VISIBLE_ROWS, ROW_PX = 500, 8, 35
 TITLE_PX, WORD_PX, NUMBER_PX, LETTER_PX = 280, 120, 90, 9
@@ -43,7 +44,11 @@ def _table(table: pd.DataFrame, places: pd.DataFrame, key: str, name: str) -> No
     more = f"The first {MAX_ROWS} of {len(table):,} rows; the download has them all. " if len(table) > MAX_ROWS else ""
     if more or opens:
         st.caption(f"{more}{'Choose a row to open it on the Influence page.' if opens else ''}")
-    rows = event["selection"]["rows"] if opens else []
+    if not opens:
+        return
+    names = _readable(shown).iloc[:, 0].astype(str)
+    by_name = row_list(f"{name}: row to open", names, f"{key}_by_name")
+    rows = event["selection"]["rows"] or [row for row in (by_name,) if row is not None]
     if rows and rows[0] < len(shown):
         place = places.iloc[rows[0]].dropna().to_dict()
         st.switch_page("views/influence.py", query_params=data.run_address() | place)

@@ -38,7 +38,7 @@ def leave_out_panel(choice: Choice, shown: pd.DataFrame, document: pd.Series | N
         document: The open document, if any.
     """
     with st.container(border=True, key="leave_out"):
-        st.markdown("**Train on without these documents**")
+        st.markdown("**Go on training without these documents**")
         asked = st.segmented_control(
             "Documents to leave out", OPTIONS, default=OPTIONS[0], required=True, key="without", bind="query-params",
             label_visibility="collapsed",
@@ -74,10 +74,11 @@ def _offer(choice: Choice, chosen: pd.DataFrame) -> None:
         f"{_how(settings, len(chosen))} It takes about {text.duration(seconds)}, judged by how long the run's first "
         "step took; it can be cancelled and goes on later, and the result is kept in the run."
     )
+    title = f"Go on training without {_named(chosen)}: {text.plain(completion.label, 60)}"
     st.button(
-        "Train on without these documents", key="leave_out_start", icon=":material/model_training:",
+        "Go on training without these documents", key="leave_out_start", icon=":material/model_training:",
         on_click=analyses.submit,
-        args=(analyses.LEAVE_OUT, settings, f"Train on without {_named(chosen)}: {text.plain(completion.label, 60)}"),
+        args=(analyses.LEAVE_OUT, settings, title),
     )  # fmt: skip
 
 

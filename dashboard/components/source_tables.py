@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text
+from dashboard.components.row_list import row_list
 from dashboard.components.source_charts import times
 
 ROW_PX, VISIBLE_ROWS = 35, 12
@@ -178,5 +179,6 @@ def documents_table(
     )
     if len(table) > DOCUMENT_ROWS:
         st.caption(f"The {DOCUMENT_ROWS} strongest of {len(table):,} documents; the download has them all.")
-    rows = event["selection"]["rows"]
+    by_name = row_list("Document to open", shown["title"], f"{key}_by_name")
+    rows = event["selection"]["rows"] or [row for row in (by_name,) if row is not None]
     return (strongest[rows[0]].id, str(shown["id"].iloc[rows[0]])) if rows and rows[0] < len(shown) else None

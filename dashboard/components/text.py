@@ -26,6 +26,8 @@ __all__ = [
     "show_hidden", "size",
 ]  # fmt: skip
 
+NAME = 24
+"""Characters of a name in a list: where no line can end within it, it must not be wider than its place."""
 _MARKDOWN = regex.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^&:=\"'])")
 _WORD_JOINER = "\u2060"
 """Invisible and without width; keeps pages from reading an address or a shortcode into a title."""
@@ -63,6 +65,6 @@ def ago(moment: float) -> str:
 
 def listed(counts: dict[str, int], limit: int = 9) -> str:
     """Names with counts, the most frequent first, Markdown-safe."""
-    names = [f"{escape(name)}&nbsp;{count:,}" for name, count in counts.items()]
+    names = [f"{escape(name, NAME)}&nbsp;{count:,}" for name, count in counts.items()]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return " · ".join(names[:limit]) + more

@@ -109,6 +109,7 @@ function style(span, value, data) {
   if (data.mode === "choices") {
     span.setAttribute("role", "option")
     span.setAttribute("aria-selected", "false")
+    if (!span.textContent.trim()) span.setAttribute("aria-label", "blank") // else a choice without a name
     return
   }
   const shade = level(value, data)

@@ -83,7 +83,7 @@ def check_table(table: pd.DataFrame, name: str, check: str, titled: bool = False
             column: st.column_config.NumberColumn(column, format="%.3g")
             for column in shown.select_dtypes("float").columns
         },
-        alt=f"{_label(name)} of the check",
+        alt=f"{_label(name)} of the check {check}",
     )
 
 

@@ -39,6 +39,7 @@ they are right: they may share the same error.
 def main() -> None:
     """Draw the page."""
     run = ask("Do these two agree?")
+    st.caption("Two completions, or one completion in two runs: do the same documents raise and lower both?")
     left, right = choose_sides(run)
     for name, side in (("left", left), ("right", right)):
         whose = "This run" if left.label == right.label else f"The run on the {name}"
@@ -95,9 +96,11 @@ def _answer(found: analyses.Compared) -> None:
     )
     if rho.spearman == rho.spearman:
         value, low, high = map(text.correlation, (rho.spearman, rho.low, rho.high))
-        said = f"Spearman **{value}**, 95% interval {low} to {high}, over {documents:,} documents."
+        said = (
+            f"Spearman's rank correlation is **{value}**, 95% interval {low} to {high}, over {documents:,} documents."
+        )
     else:
-        said = "Spearman is not defined: on one side all influences are equal."
+        said = "Their rank correlation is not defined: on one side all influences are equal."
     telling = raised[2 * raised["k"] <= documents].iloc[1:]  # of all documents two rankings share all
     if len(telling):
         last = telling.iloc[-1]

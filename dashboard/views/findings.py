@@ -64,7 +64,7 @@ def _beside() -> dict[str, dict[str, analyses.Kept]]:
         return {}
     labels = {text.escape(label): label for label in shipped}
     chosen = st.pills(
-        "Beside it, measured by us on", list(labels), selection_mode="multi", default=list(labels)[:SHOWN_BESIDE],
+        "Beside it, measured by us with", list(labels), selection_mode="multi", default=list(labels)[:SHOWN_BESIDE],
         key="beside", bind="query-params",
     )  # fmt: skip
     return {labels[label]: shipped[labels[label]] for label in chosen}
@@ -134,7 +134,8 @@ def _measured(run: data.Run, name: str, measured: dict[str, analyses.Measured]) 
     """What came out, wherever it was measured, and what lies behind it."""
     st.subheader("What was measured", anchor=False)
     for label, found in measured.items():
-        where = f"**{text.escape(label)}.** " if len(measured) > 1 or label != HERE else ""
+        place = HERE if label == HERE else f"With {label}"
+        where = f"**{text.escape(place)}:** " if len(measured) > 1 or label != HERE else ""
         st.markdown(f"{where}{text.escape(found.sentence, 600) or 'No part could be measured.'}")
     charts = estimates(name, measured)
     with st.expander("The rule in words, fixed before any run was looked at", icon=":material/gavel:"):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from looking import open_downloads
 from playwright.sync_api import Page, TimeoutError, expect
 
@@ -53,12 +52,6 @@ def test_it_is_whole_at_both_widths_and_in_both_themes(pages, path):
         pages.settled()
         is_whole(pages.page, width)
     assert failures == []
-
-
-@pytest.mark.parametrize("path", ["compare?run=Sample", "concentration?run=Sample", "sources?run=Sample"])
-def test_pages_on_the_sample_bar_nobody(pages, path):
-    violations = Axe().run(pages.open(path)).response["violations"]
-    assert [(found["id"], found["nodes"][0]["html"][:120]) for found in violations] == []
 
 
 def test_the_table_of_influences_is_taken_away_as_it_is_shown(pages, on_sample):
