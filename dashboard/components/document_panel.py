@@ -93,8 +93,30 @@ def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "c
     return kind
 
 
+def document_strip(choice: Choice, document: pd.Series) -> None:
+    """Show a document's text alone, for readers of many: with the influence of each token by position where it is stored.
+
+    Args:
+        choice: Run, completion and its chosen tokens.
+        document: The document's row of the ranking.
+    """
+    influence = choice.run.token_influence(choice.completion.query, int(document["document"]), "position")
+    if influence is None:
+        _without_influence(choice, document)
+        _offer(choice, document, "position")
+        return
+    body, units = data.document_units(choice.run, int(document["document"]))
+    summed = data.unit_influence(influence, units)[choice.rows].sum(0)
+    _strip(choice, units, _pieces(body, units, influence, choice.rows, summed))
+
+
 def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
-    """Offer to compute what the run does not hold."""
+    """Offer to compute what the run does not hold, above the text."""
+    _offer(choice, document, kind)
+    _without_influence(choice, document)
+
+
+def _offer(choice: Choice, document: pd.Series, kind: str) -> None:
     wanted = (choice.run, choice.completion.query, int(document["document"]), kind)
     job = data.token_job(*wanted)
     if job is None or job.state == "done":
@@ -110,6 +132,9 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
         )
     else:
         job_panel(lambda: data.token_job(*wanted), key="tokens_job")
+
+
+def _without_influence(choice: Choice, document: pd.Series) -> None:
     body, units = data.document_units(choice.run, int(document["document"]))
     pieces = [Piece(body[unit.start : unit.end], None) for unit in units[:MAX_PIECES]]
     token_strip(
@@ -126,14 +151,7 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
     name = f"{choice.completion.query}_{int(document['document'])}_{influence.kind}"
     left, right = st.columns([0.66, 0.34], gap="medium")
     with left:
-        token_strip(
-            pieces[:MAX_PIECES],
-            key="strip_of_document",
-            label="The document's text with the influence of each token",
-            unit=choice.unit,
-            selected=_picked(units),
-            on_choose=lambda places: url.put("token", str(places[0]) if places else ""),
-        )
+        _strip(choice, units, pieces)
         if len(pieces) > MAX_PIECES:
             st.caption(f"The first {MAX_PIECES:,} of {len(pieces):,} pieces; the table has the strongest of all.")
         _sums(summed, document, choice)
@@ -152,6 +170,17 @@ def _tokens(choice: Choice, document: pd.Series, influence: data.TokenInfluence)
             "token_influence",
             f"download_{name}",
         )
+
+
+def _strip(choice: Choice, units: list[data.Unit], pieces: list[Piece]) -> None:
+    token_strip(
+        pieces[:MAX_PIECES],
+        key="strip_of_document",
+        label="The document's text with the influence of each token",
+        unit=choice.unit,
+        selected=_picked(units),
+        on_choose=lambda places: url.put("token", str(places[0]) if places else ""),
+    )
 
 
 def _pieces(

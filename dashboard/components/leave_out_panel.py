@@ -17,6 +17,8 @@ from dashboard.components.trust_charts import change_chart
 STRONGEST = 10
 OPTIONS = ("Those at the top of the table", "The document below")
 CHANGED_MOST = 10
+LISTED = 20
+"""Titles that are written out."""
 NO_PREDICTION = (
     "No change is predicted: the size of this run's training set is unknown, and with it how much weight one document "
     "had. `fit --training-windows` states it."
@@ -46,18 +48,29 @@ def leave_out_panel(choice: Choice, shown: pd.DataFrame, document: pd.Series | N
         chosen = pd.DataFrame([document]) if asked == OPTIONS[1] and document is not None else shown.head(STRONGEST)
         if chosen.empty:
             st.caption("There is no document to leave out.")
-            return
-        st.caption(_listed(chosen))
-        result = analyses.left_out(choice.run, choice.completion.id, chosen["id"].tolist())
-        if result is not None:
-            _measured(choice, result)
         else:
-            _offer(choice, chosen)
+            left_out_together(choice, chosen)
+
+
+def left_out_together(choice: Choice, chosen: pd.DataFrame) -> None:
+    """What leaving some documents out together did to the completion; where nobody tried, the offer to.
+
+    Args:
+        choice: Run and completion.
+        chosen: The documents: number, id and title of each; at least one.
+    """
+    st.caption(_listed(chosen))
+    result = analyses.left_out(choice.run, choice.completion.id, chosen["id"].tolist())
+    if result is not None:
+        _measured(choice, result)
+    else:
+        _offer(choice, chosen)
 
 
 def _listed(chosen: pd.DataFrame) -> str:
-    titles = [f"“{text.escape(title, 50)}”" for title in chosen["title"]]
-    return f"{len(titles)} document{'' if len(titles) == 1 else 's'}: {', '.join(titles)}."
+    titles = [f"“{text.escape(title, 50)}”" for title in chosen["title"].head(LISTED)]
+    more = f" and {len(chosen) - LISTED:,} more" if len(chosen) > LISTED else ""
+    return f"{len(chosen):,} document{'' if len(chosen) == 1 else 's'}: {', '.join(titles)}{more}."
 
 
 def _offer(choice: Choice, chosen: pd.DataFrame) -> None:

@@ -27,7 +27,7 @@ def ask(question: str) -> data.Run:
 
 
 def choose_completion(
-    run: data.Run, name: str = "query", label: str = "Completion under study", kinds: bool = True
+    run: data.Run, name: str = "query", label: str = "Completion under study", kinds: bool = True, first: str = ""
 ) -> data.Completion:
     """Let a completion be chosen: the address's, else the one chosen last on any page, else the first.
 
@@ -36,8 +36,9 @@ def choose_completion(
         name: What the address calls it.
         label: What the page calls it.
         kinds: Whether kinds of completions are offered to choose among first.
+        first: Completions whose kind has this word come first.
     """
-    completions = data.completions(run)
+    completions = sorted(data.completions(run), key=lambda one: not (first and first in one.kind.lower()))
     offered = _of_kind(completions) if kinds else completions
     by_label = {text.plain(completion.label): completion for completion in offered}
     by_id = {completion.id: label for label, completion in by_label.items()}

@@ -1,0 +1,30 @@
+"""The comment that goes with a decision, reached and left by key."""
+
+from pathlib import Path
+
+import streamlit as st
+
+COMMENT_KEY = "M"
+MOST = 2_000
+"""Characters of a comment."""
+_keys = st.components.v2.component(
+    "whence_comment_key",
+    html='<div class="whence-comment-key" hidden></div>',
+    js=(Path(__file__).parent / "review_comment.js").read_text("utf-8"),
+)
+
+
+def comment_field(document: int) -> str:
+    """Show the field for a comment on a document and return what stands in it.
+
+    Args:
+        document: Its number; each document has a field of its own.
+    """
+    key = f"comment_{document}"
+    with st.container(key="comment_field", gap=None):
+        written = st.text_input(
+            f"Comment · key {COMMENT_KEY}, then Enter", key=key, max_chars=MOST,
+            placeholder="Why? It is stored with the decision.",
+        )  # fmt: skip
+        _keys(key="comment_key", data={"field": "comment_field", "key": COMMENT_KEY.lower()})
+    return (written or "").strip()
