@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-COMMENT_KEY = "M"
+COMMENT_KEY = "N"
 MOST = 2_000
 """Characters of a comment."""
 _keys = st.components.v2.component(
@@ -14,17 +14,20 @@ _keys = st.components.v2.component(
 )
 
 
-def comment_field(document: int) -> str:
-    """Show the field for a comment on a document and return what stands in it.
+def comment_field(document: int) -> None:
+    """Show the field for a comment on a document.
 
     Args:
         document: Its number; each document has a field of its own.
     """
-    key = f"comment_{document}"
     with st.container(key="comment_field", gap=None):
-        written = st.text_input(
-            f"Comment · key {COMMENT_KEY}, then Enter", key=key, max_chars=MOST,
+        st.text_input(
+            f"Comment · {COMMENT_KEY} to write, Enter or Esc to leave", key=f"comment_{document}", max_chars=MOST,
             placeholder="Why? It is stored with the decision.",
         )  # fmt: skip
         _keys(key="comment_key", data={"field": "comment_field", "key": COMMENT_KEY.lower()})
-    return (written or "").strip()
+
+
+def written_comment(document: int) -> str:
+    """What stands in the field."""
+    return (st.session_state.get(f"comment_{document}") or "").strip()
