@@ -27,6 +27,7 @@ page = st.navigation(
         st.Page("views/findings.py", title="Findings", icon=":material/science:", url_path="findings"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page("views/map.py", title="Map", icon=":material/bubble_chart:", url_path="map"),
+        st.Page("views/review.py", title="Review", icon=":material/rate_review:", url_path="review"),
         st.Page("views/trust.py", title="Trust", icon=":material/verified:", url_path="trust"),
     ],
     position="top",

@@ -29,7 +29,8 @@ __all__ = [
 ]  # fmt: skip
 
 RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]
-CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area")
+CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area",
+           "like", "documents")  # fmt: skip
 """What the address holds about one run and means nothing in another."""
 OF_COMPLETION = ("tokens", "document", "token", "word", "edit", "other")
 """What it holds about one completion."""

@@ -94,7 +94,7 @@ def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "c
 
 
 def document_strip(choice: Choice, document: pd.Series) -> None:
-    """Show a document's text alone, for readers of many: with the influence of each token by position where it is stored.
+    """Show a document's text alone, with the influence of each token by position where that is stored.
 
     Args:
         choice: Run, completion and its chosen tokens.

@@ -52,19 +52,21 @@ def leave_out_panel(choice: Choice, shown: pd.DataFrame, document: pd.Series | N
             left_out_together(choice, chosen)
 
 
-def left_out_together(choice: Choice, chosen: pd.DataFrame) -> None:
+def left_out_together(choice: Choice, chosen: pd.DataFrame, settings: dict[str, Any] | None = None) -> None:
     """What leaving some documents out together did to the completion; where nobody tried, the offer to.
 
     Args:
         choice: Run and completion.
         chosen: The documents: number, id and title of each; at least one.
+        settings: Settings of the check; None for its own.
     """
     st.caption(_listed(chosen))
     result = analyses.left_out(choice.run, choice.completion.id, chosen["id"].tolist())
     if result is not None:
         _measured(choice, result)
     else:
-        _offer(choice, chosen)
+        ids = chosen["id"].tolist()
+        _offer(choice, chosen, settings or analyses.leave_out_settings(choice.run, choice.completion, ids))
 
 
 def _listed(chosen: pd.DataFrame) -> str:
@@ -73,10 +75,9 @@ def _listed(chosen: pd.DataFrame) -> str:
     return f"{len(chosen):,} document{'' if len(chosen) == 1 else 's'}: {', '.join(titles)}{more}."
 
 
-def _offer(choice: Choice, chosen: pd.DataFrame) -> None:
+def _offer(choice: Choice, chosen: pd.DataFrame, settings: dict[str, Any]) -> None:
     """What is predicted, what measuring it takes, and the button; or how the job fares."""
     run, completion = choice.run, choice.completion
-    settings = analyses.leave_out_settings(run, completion, chosen["id"].tolist())
     job = analyses.job(analyses.LEAVE_OUT, settings)
     if job is not None and job.state != "done":
         job_panel(lambda: analyses.job(analyses.LEAVE_OUT, settings), key="leave_out_job")
@@ -110,7 +111,9 @@ def _predicted(choice: Choice, chosen: pd.DataFrame) -> str:
     if not run.training_windows:
         return NO_PREDICTION
     left_out = data.ranking(run, choice.completion.query).set_index("document")["left_out"]
-    total = float(left_out.loc[chosen["document"]].sum())
+    total = float(left_out.reindex(chosen["document"]).sum(skipna=False))
+    if pd.isna(total):
+        return NOT_SCORED
     return (
         f"Training without would change the measurement of the whole completion by **{text.number(total)}** "
         f"{run.unit}, as influence predicts."

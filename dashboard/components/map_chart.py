@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from dashboard.components import text
 from dashboard.components.figure import LOWERS, NEUTRAL, PALETTE, RAISES
 
+FEATURES = {"Words": "words", "Hidden states": "hidden", "Gradients": "gradients"}
+"""What a map is laid out by, as pages and addresses call it."""
 SCALE = [[0.0, LOWERS], [0.5, "#B4B4BA"], [1.0, RAISES]]
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star", "triangle-down", "pentagon", "hexagon", "x")
 MOST_LABELS = 10

@@ -40,13 +40,14 @@ class Sitting:
         return self.queue[place] if 0 <= place < len(self.queue) else None
 
 
-def try_to(act: Callable[[], analyses.Batch | None]) -> analyses.Batch | None:
-    """Carry out what changes the record; what went wrong is kept for :func:`trouble` to say."""
+def attempt(act: Callable[[], object]) -> bool:
+    """Carry out what changes the record; whether it did. What went wrong is kept for :func:`trouble` to say."""
     try:
-        return act()
+        act()
     except analyses.WhenceError as error:
         st.session_state[TROUBLE] = str(error)
-        return None
+        return False
+    return True
 
 
 def trouble() -> None:
@@ -107,21 +108,21 @@ def _button(
 def _label(sitting: Sitting, name: str, token: str) -> None:
     assert sitting.reviewer is not None
     reviewer, why = sitting.reviewer, written_comment(sitting.document)
-    if try_to(lambda: sitting.review.label(reviewer, [sitting.document], name, why, sitting.asked, token)):
+    if attempt(lambda: sitting.review.label(reviewer, [sitting.document], name, why, sitting.asked, token)):
         _go(sitting, sitting.undecided)
 
 
 def _skip(sitting: Sitting, token: str) -> None:
     assert sitting.reviewer is not None
     reviewer = sitting.reviewer
-    if try_to(lambda: sitting.review.skip(reviewer, [sitting.document], sitting.asked, token)):
+    if attempt(lambda: sitting.review.skip(reviewer, [sitting.document], sitting.asked, token)):
         _go(sitting, sitting.undecided)
 
 
 def _remark(sitting: Sitting, token: str) -> None:
     assert sitting.reviewer is not None
     reviewer, why = sitting.reviewer, written_comment(sitting.document)
-    if try_to(lambda: sitting.review.comment(reviewer, [sitting.document], why, sitting.asked, token)):
+    if attempt(lambda: sitting.review.comment(reviewer, [sitting.document], why, sitting.asked, token)):
         st.session_state[f"comment_{sitting.document}"] = ""
 
 
@@ -160,10 +161,9 @@ def _named(sitting: Sitting, batch: analyses.Batch) -> str:
 def _turned(sitting: Sitting, what: str) -> None:
     assert sitting.reviewer is not None
     turn, reviewer = getattr(sitting.review, what), sitting.reviewer
-    batch = try_to(lambda: turn(reviewer))
-    document = batch.events[0].document if batch is not None else None
-    if document in sitting.review.numbers:
-        _go(sitting, sitting.review.numbers[document])
+    stack = getattr(sitting.review, f"to_{what}")(reviewer)
+    if attempt(lambda: turn(reviewer)) and stack:
+        _go(sitting, sitting.review.numbers.get(stack[0].events[0].document))
 
 
 def _colours(labels: dict[str, analyses.Label]) -> None:

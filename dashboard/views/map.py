@@ -15,7 +15,6 @@ from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.run_choice import WHAT_TO_DO, need_scores
 
-FEATURES = {"Words": "words", "Hidden states": "hidden", "Gradients": "gradients"}
 ABOUT = {
     "words": "Documents that use the same words lie near each other (TF-IDF; no model is needed).",
     "hidden": "Documents that the model reads alike lie near each other (mean of its last hidden states).",
@@ -57,10 +56,10 @@ def main() -> None:
     """Draw the page."""
     run = ask("What lies near what?")
     label = st.segmented_control(
-        "Laid out by", list(FEATURES), default="Words", required=True, key="features", bind="query-params",
+        "Laid out by", list(map_chart.FEATURES), default="Words", required=True, key="features", bind="query-params",
         on_change=url.put, args=("area",),
     )  # fmt: skip
-    features = FEATURES.get(label, "words")
+    features = map_chart.FEATURES.get(label, "words")
     st.caption(ABOUT[features])
     found = analyses.document_map(run, features)
     if found is None:

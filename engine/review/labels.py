@@ -9,7 +9,10 @@ from engine.errors import WhenceError
 
 Outcome = Literal["keep", "drop", "none"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-RESERVED_KEYS = {"s": "skip", "n": "comment", "z": "undo", "y": "redo", "r": "the page itself", "c": "the page itself"}
+RESERVED_KEYS = {
+    "s": "skip", "n": "the comment", "a": "comment only", "b": "back", "f": "on", "z": "undo", "y": "redo",
+    "r": "the page itself", "c": "the page itself",
+}  # fmt: skip
 """Keys that a label cannot have, and what they do; r and c are Streamlit's own."""
 
 

@@ -127,7 +127,7 @@ def queue_documents(
         table = table[sign * table["influence"] > 0].head(queue.top)
     if queue.show != "all":
         standings = review.standings()
-        shown = [_is_shown(standings.get(number, UNSEEN), queue.show, viewer) for number in table["document"]]
+        shown = [is_shown(standings.get(number, UNSEEN), queue.show, viewer) for number in table["document"]]
         table = table[np.asarray(shown, dtype=bool)]
     return table.reset_index(drop=True)
 
@@ -161,7 +161,7 @@ def _found(run: Run, search: str) -> list[int]:
     return [row[0] for row in rows]
 
 
-def _is_shown(found: Standing, show: Show, viewer: Reviewer | None) -> bool:
+def is_shown(found: Standing, show: Show, viewer: Reviewer | None) -> bool:
     """Whether a document, of which everything is known, is in the viewer's queue."""
     own = [one for one in found.opinions if viewer is None or one.reviewer == viewer]
     skipped = any(one.skipped for one in own)
