@@ -5,6 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 COMMENT_KEY = "N"
+COMMENT, FIELDS = ".st-key-comment_field input", "[class*=st-key-comment_field] input, .st-key-_reviewer_field input"
+"""Where in the page the comment is, and which fields Enter leaves."""
 MOST = 2_000
 """Characters of a comment."""
 _keys = st.components.v2.component(
@@ -25,7 +27,7 @@ def comment_field(document: int) -> None:
             f"Comment · {COMMENT_KEY} to write, Enter or Esc to leave", key=f"comment_{document}", max_chars=MOST,
             placeholder="Why? It is stored with the decision.",
         )  # fmt: skip
-        _keys(key="comment_key", data={"field": "comment_field", "key": COMMENT_KEY.lower()})
+        _keys(key="comment_key", data={"comment": COMMENT, "fields": FIELDS, "key": COMMENT_KEY.lower()})
 
 
 def written_comment(document: int) -> str:

@@ -1,4 +1,4 @@
-"""Decisions out and in: files, what leaving the documents to drop out would do, and a preview of what a file changes."""
+"""Decisions out and in: files, what leaving the documents to drop out would do, a preview of what a file changes."""
 
 import pandas as pd
 import streamlit as st

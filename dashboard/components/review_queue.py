@@ -42,12 +42,7 @@ def choose_queue(run: data.Run, completion: data.Completion, place: DeltaGenerat
             "Documents", [STRONGEST, ALL, ALIKE, LISTED], key="queue", bind="query-params", width=270,
             on_change=url.put, args=("document",),
         )  # fmt: skip
-        asked = {
-            STRONGEST: lambda: _strongest(completion),
-            ALIKE: lambda: _alike(run, place),
-            LISTED: lambda: _listed(run, place),
-        }
-        base = asked[kind]() if kind in asked else {}
+        base = _strongest(completion) if kind == STRONGEST else _named(run, kind, place)
         filters = _filters(run)
     if base is None:
         place.info(NONE_YET[kind], icon=":material/playlist_add:")
@@ -64,6 +59,10 @@ def _strongest(completion: data.Completion) -> dict:
     return {"completion": completion.id, "end": ENDS.get(end, "raised"), "top": int(top)}
 
 
+def _named(run: data.Run, kind: str, place: DeltaGenerator) -> dict | None:
+    return {} if kind == ALL else _alike(run, place) if kind == ALIKE else _listed(run, place)
+
+
 def _alike(run: data.Run, place: DeltaGenerator) -> dict | None:
     like = url.get("like")
     if like and like not in set(run.documents["id"]):
@@ -74,7 +73,7 @@ def _alike(run: data.Run, place: DeltaGenerator) -> dict | None:
 
 def _listed(run: data.Run, place: DeltaGenerator) -> dict | None:
     """Ids that the address names, or those inside the area that it says was drawn on the map."""
-    known, named = set(run.documents["id"]), st.query_params.get_all("documents")
+    known, named = set(run.documents["id"]), url.every("documents")
     ids = [one for one in named if one in known]
     if len(ids) < len(named):
         place.warning(f"The link names {len(named) - len(ids):,} documents that this run does not have.")
@@ -99,6 +98,19 @@ def _filters(run: data.Run) -> dict:
         help="In titles and texts, whether large or small.",
     )  # fmt: skip
     return {"sources": tuple(sources), "languages": tuple(languages), "search": (search or "").strip()}
+
+
+def review_link(address: dict[str, str | list[str]], label: str = "Review these") -> None:
+    """Link to the review of documents.
+
+    Args:
+        address: The queue, as the review page's address says it.
+        label: What the link is called.
+    """
+    st.page_link(
+        "views/review.py", label=label, icon=":material/rate_review:", query_params=data.run_address() | address,
+        width="content",
+    )  # fmt: skip
 
 
 def choose_show() -> str:

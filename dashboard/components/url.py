@@ -15,6 +15,11 @@ def get(name: str) -> str:
     return st.query_params.get(name, "")
 
 
+def every(name: str) -> list[str]:
+    """All values of a name that may stand in the address several times."""
+    return st.query_params.get_all(name)
+
+
 def put(name: str, value: str = "") -> None:
     """Set a value of the address, or with an empty one drop it."""
     if value:

@@ -14,11 +14,14 @@ from dashboard.components.leave_out_panel import leave_out_panel
 from dashboard.components.page import ask, choose_completion
 from dashboard.components.ranked_by import RankedBy, choose_way
 from dashboard.components.report_button import report_button
+from dashboard.components.review_queue import LISTED, STRONGEST, review_link
 from dashboard.components.run_choice import need_scores
 from dashboard.components.sampling import sampling_note
 from dashboard.components.trust_answer import verdict_badge
 
 DIRECTIONS = ("Raised it", "Lowered it")
+HANDED_OVER = 50
+"""Documents whose ids a link has room for."""
 HOW_TO_READ = """
 **Sign.** Blue and a plus: more weight on this document, or token, in training raises the measurement. Orange and a
 minus: it lowers it.
@@ -58,6 +61,7 @@ def main() -> None:
         if not shown.empty:
             _download(choice, shown, way)
         report_button(run, completion)
+            _review(choice, shown, way)
     if way.about:
         st.caption(way.about)
     document = _document(ranking, shown)
@@ -122,6 +126,17 @@ def _download(choice: Choice, shown: pd.DataFrame, way: RankedBy) -> None:
         "influence",
         "download_documents",
     )
+
+
+def _review(choice: Choice, shown: pd.DataFrame, way: RankedBy) -> None:
+    """Hand the table over to be reviewed: as a filter where it is one, else its first documents by their ids."""
+    if not choice.tokens and way.size is None:
+        filters = {name: url.every(name) for name in ("source", "language", "direction")}
+        review_link({"queue": STRONGEST, "query": choice.completion.id} | filters)
+    else:
+        handed = shown["id"].head(HANDED_OVER).tolist()
+        address = {"queue": LISTED, "query": choice.completion.id, "documents": handed}
+        review_link(address, f"Review the first {len(handed)}")
 
 
 def _document(ranking: pd.DataFrame, shown: pd.DataFrame) -> pd.Series | None:

@@ -13,6 +13,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.review_queue import LISTED, review_link
 from dashboard.components.run_choice import WHAT_TO_DO, need_scores
 
 ABOUT = {
@@ -201,6 +202,9 @@ def _chosen(
     with st.container(horizontal=True, vertical_alignment="center"):
         if corners:
             st.markdown(f"**{len(shown):,} of {len(table):,} documents lie in the area you drew.**")
+            if len(shown):
+                laid_out = next(name for name, one in map_chart.FEATURES.items() if one == found.settings.features)
+                review_link({"queue": LISTED, "features": laid_out, "area": url.get("area")})
             st.button("Clear the area", on_click=url.put, args=("area",), icon=":material/close:", type="tertiary")
         else:
             st.markdown(f"**All {len(table):,} documents of the map**")
