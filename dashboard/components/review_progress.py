@@ -31,15 +31,15 @@ def progress(
         all_of = "All" if total > 1 else "The only one"
         st.markdown(f"## {all_of} {f'{total:,} ' if total > 1 else ''}decided{passed}: nothing is left in this queue")
     st.progress(1 - left / total)
-    st.caption(f"{_what(review.run, queue)} {_team(review, documents)}")
+    st.caption(f"{_what(review.run, queue, total)} {_team(review, documents)}")
 
 
-def _what(run: data.Run, queue: analyses.Queue) -> str:
+def _what(run: data.Run, queue: analyses.Queue, total: int) -> str:
     """The queue in words, Markdown."""
     titles = run.documents.set_index("id")["title"]
     if queue.completion:
         label = next(one.label for one in data.completions(run) if one.id == queue.completion)
-        said = f"The up to {queue.top:,} documents that {queue.end} “{text.escape(label, 80)}” most"
+        said = f"{total:,} document{'s' if total > 1 else ''} that {queue.end} “{text.escape(label, 80)}” most"
     elif queue.like:
         said = f"Near-duplicates of “{text.escape(titles[queue.like], 80)}”, itself first"
     else:
