@@ -154,7 +154,7 @@ def test_the_strongest_documents_come_first_and_the_address_says_all_of_it(opene
     assert f"0 of {len(raised)} decided" in words(app)
     lowered = ranking[ranking["influence"] < 0].iloc[::-1]
     lowered = lowered[(lowered["source"] == "Web") & (lowered["language"] == "de")]
-    app = opened(query="q/2", direction="Lowered it", source="Web", language="de")
+    app = opened(query="q/2", direction="Lowered it", source="Web", language="German")
     assert in_view(app) == lowered["title"].iloc[0] and f"0 of {len(lowered)} decided" in words(app)
     assert "Story number 7" == in_view(opened(**ALL, search="NUMBER 7"))
 
