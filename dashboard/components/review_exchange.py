@@ -24,7 +24,7 @@ def take_away(review: analyses.Review, choice: Choice) -> None:
         review: The team's review.
         choice: Run and completion.
     """
-    outcomes = analyses.outcomes(review)
+    outcomes = analyses.outcomes(review, review.standings())
     counts = {name: sum(outcome in ("drop", "keep") if what is None else outcome == what
                         for outcome in outcomes.values()) for name, what in OUT.items()}  # fmt: skip
     st.markdown(

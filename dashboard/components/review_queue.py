@@ -1,5 +1,6 @@
 """Which documents are gone through: a queue chosen by filters, every one of them in the address."""
 
+import shlex
 from collections.abc import Callable
 
 import streamlit as st
@@ -193,3 +194,6 @@ def saved_filters(run: data.Run, review: analyses.Review, reviewer: analyses.Rev
             if st.form_submit_button("Save", disabled=reviewer is None) and name.strip():
                 attempt(lambda: review.team.save_filter(reviewer, name, queue))
                 st.rerun()
+        st.caption("The same queue in a terminal:")
+        st.code(f"python -m engine review --run {shlex.quote(str(run.path))} list --queue {shlex.quote(queue)}",
+                language="bash", wrap_lines=True)  # fmt: skip

@@ -18,10 +18,10 @@ COLUMNS = ["id", "title", "source", "language", "decision", "label", "reviewers"
 
 def to_drop(review: Review) -> list[int]:
     """Numbers of the documents that the team agreed to drop."""
-    return [number for number, outcome in _outcomes(review, review.standings()).items() if outcome == "drop"]
+    return [number for number, outcome in outcomes(review, review.standings()).items() if outcome == "drop"]
 
 
-def _outcomes(review: Review, standings: Mapping[int, Standing]) -> dict[int, Outcome]:
+def outcomes(review: Review, standings: Mapping[int, Standing]) -> dict[int, Outcome]:
     """Number -> outcome of the documents whose label is agreed on; ``none`` where that settles nothing."""
     labels = review.team.every_label
     agreed = {number: found.label for number, found in standings.items() if found.state == "agreed"}
@@ -42,7 +42,7 @@ def decided(review: Review, outcome: Outcome | None = None, query: int | None = 
     """
     wanted = ("keep", "drop") if outcome is None else (outcome,)
     standings = review.standings()
-    chosen = {number: one for number, one in _outcomes(review, standings).items() if one in wanted}
+    chosen = {number: one for number, one in outcomes(review, standings).items() if one in wanted}
     numbers = list(chosen)
     table = review.run.documents.set_index("document").loc[numbers, ["id", "title", "source", "language"]]
     said = pd.DataFrame([_said(standings[number]) for number in numbers], index=table.index)
