@@ -24,7 +24,10 @@ from engine.run import Run
 from engine.store import FORMAT, write_table
 from engine.variants import VariantSettings
 
-PAGES = ("home", "story", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "trust")
+PAGES = (
+    "home", "story", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "review",
+    "trust",
+)  # fmt: skip
 OTHER_VERSION = "was made by another version of the program, so its tables would be misread"
 NO_MANIFEST = "so what its tables were made from is unknown and they would be misread"
 GONE = "The link names a run that is not here. Another one is shown."

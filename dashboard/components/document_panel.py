@@ -94,16 +94,19 @@ def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "c
 
 
 def document_strip(choice: Choice, document: pd.Series) -> None:
-    """Show a document's text alone, with the influence of each token by position where that is stored.
+    """Show a document's text alone, with the influence of each token where that is stored.
+
+    By position; in a run that was sampled, which knows none, by prediction.
 
     Args:
         choice: Run, completion and its chosen tokens.
         document: The document's row of the ranking.
     """
-    influence = choice.run.token_influence(choice.completion.query, int(document["document"]), "position")
+    kind = "prediction" if choice.run.is_sampled else "position"
+    influence = choice.run.token_influence(choice.completion.query, int(document["document"]), kind)
     if influence is None:
         _without_influence(choice, document)
-        _offer(choice, document, "position")
+        _offer(choice, document, kind, aside=True)
         return
     body, units = data.document_units(choice.run, int(document["document"]))
     summed = data.unit_influence(influence, units)[choice.rows].sum(0)
@@ -116,17 +119,18 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
     _without_influence(choice, document)
 
 
-def _offer(choice: Choice, document: pd.Series, kind: str) -> None:
+def _offer(choice: Choice, document: pd.Series, kind: str, aside: bool = False) -> None:
     wanted = (choice.run, choice.completion.query, int(document["document"]), kind)
     job = data.token_job(*wanted)
     if job is None or job.state == "done":
-        st.info(
+        say = st.caption if aside else st.info
+        say(
             "The influence of tokens is stored beforehand only for the documents that are strongest on the whole "
             "completion. Computing it for this one takes some seconds and is kept."
         )
         st.button(
             "Compute this document's tokens",
-            type="primary",
+            type="tertiary" if aside else "primary",
             on_click=data.submit_tokens,
             args=(*wanted, text.plain(document["title"], 80)),
         )

@@ -13,7 +13,7 @@ from dashboard.components.leave_out_panel import NO_PREDICTION, NOT_SCORED, left
 from dashboard.components.review_actions import attempt
 
 OUT = {"To drop": "drop", "To keep": "keep", "Both": None}
-ROWS_PX = 320
+ROW_PX, VISIBLE_ROWS = 35, 8
 EFFECTS = {"change": "Change labels of mine too", "contradiction": "Take over what contradicts others too"}
 
 
@@ -66,7 +66,7 @@ def _changes(run: data.Run, changes: pd.DataFrame, choice: Choice) -> None:
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         changes.assign(title=changes["title"].map(text.plain), kind=changes["kind"].map(text.plain)),
-        hide_index=True, height=ROWS_PX, column_order=["title", "kind", "predicted"], key="predicted_changes",
+        hide_index=True, height=_height(changes), column_order=["title", "kind", "predicted"], key="predicted_changes",
         column_config={
             "title": words("Completion", width=320),
             "kind": words("Kind", width=120),
@@ -79,6 +79,10 @@ def _changes(run: data.Run, changes: pd.DataFrame, choice: Choice) -> None:
         about = {name: value for name, value in data.provenance(run, choice.completion).items()
                  if name not in ("completion_under_study", "prompt", "completion")}  # fmt: skip
         download(changes.drop(columns="query"), about, "predicted_changes", "download_predicted")
+
+
+def _height(table: pd.DataFrame) -> int:
+    return ROW_PX * (1 + min(len(table), VISIBLE_ROWS)) + 2
 
 
 def bring_in(review: analyses.Review, reviewer: analyses.Reviewer | None) -> None:
@@ -117,7 +121,7 @@ def _preview(review: analyses.Review, reviewer: analyses.Reviewer, previewed: pd
     )
     words = st.column_config.TextColumn
     st.dataframe(
-        told, hide_index=True, key="preview_in", height=ROWS_PX,
+        told, hide_index=True, key="preview_in", height=_height(told),
         column_order=["title", "label", "effect", "against", "reasons"],
         column_config={
             "title": words("Document", width=230), "label": words("Label", width=90), "effect": words("What it does"),

@@ -48,7 +48,7 @@ def _labels(review: analyses.Review, reviewer: analyses.Reviewer | None) -> None
             key = st.text_input("Key", max_chars=1, width=60, key="label_key", help=_taken(labels))
             colour = st.color_picker("Colour", "#CC79A7", key="label_colour")
             means = st.selectbox("Agreed on, it means", list(MEANS), width=190, key="label_means")
-        if st.form_submit_button("Keep this label", disabled=reviewer is None) and reviewer is not None:
+        if st.form_submit_button("Save this label", disabled=reviewer is None) and reviewer is not None:
             outcome: analyses.Outcome = MEANS[means]
             attempt(lambda: review.team.define_label(
                 reviewer, analyses.Label(name.strip(), colour, key.lower(), outcome)
@@ -73,7 +73,7 @@ def _rules(review: analyses.Review, reviewer: analyses.Reviewer | None) -> None:
         blind = st.checkbox(
             "Blind: what others decided stays hidden until you have given a label", rules.blind, key="rule_blind"
         )
-        if st.form_submit_button("Keep these rules", disabled=reviewer is None) and reviewer is not None:
+        if st.form_submit_button("Save these rules", disabled=reviewer is None) and reviewer is not None:
             attempt(lambda: review.team.set_rules(reviewer, analyses.Rules(2 if two else 1, blind)))
             st.rerun()
 

@@ -60,8 +60,8 @@ def main() -> None:
         shown = _filtered(ranking)
         if not shown.empty:
             _download(choice, shown, way)
-        report_button(run, completion)
             _review(choice, shown, way)
+        report_button(run, completion)
     if way.about:
         st.caption(way.about)
     document = _document(ranking, shown)

@@ -56,7 +56,7 @@ ACTIONS = {
         answers.list_documents,
         {
             "--queue": {
-                "help": "a queue as the Review page's saved filters show it, for example 'search=password&show=undecided'"
+                "help": "a queue as Saved filters on the Review page show it, like 'search=password&show=undecided'"
             }
         }
         | {"--reviewer": {"help": "see only what this reviewer may see"}},

@@ -16,7 +16,7 @@ PAGES = (
     "?run=Sample", "story?run=Sample", "story?run=Sample&step=5", "influence?run=Sample", "concentration?run=Sample",
     "concentration?run=Sample&part=Rare+and+frequent+tokens", "concentration?run=Sample&part=Inside+documents",
     "sources?run=Sample", "word-order?run=Small", "findings?run=Sample", "compare?run=Sample", "map?run=Sample",
-    "trust?run=Sample",
+    "review?run=Sample", "review?run=Small&part=Team", "trust?run=Sample",
 )  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 22, 27)"}
 HANGING_OVER = """width => [...document.querySelectorAll("[data-testid=stMain] *")]
