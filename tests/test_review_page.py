@@ -336,7 +336,7 @@ def test_a_queue_that_is_done_says_so_and_undo_still_works(opened, review):
 
 
 def test_where_no_document_was_scored_all_documents_can_be_gone_through(open_page, tmp_path):
-    without_scores(tmp_path / "run")
+    without_scores(Run(write_tiny_run(tmp_path / "run", plain_documents(12), plain_queries())))
     app = open_page(tmp_path, "review")
     assert "scored no document, so none is the strongest" in words(app)
     press(app, "Go through all documents")

@@ -104,7 +104,8 @@ def influenced_most(run: Run, document: int, count: int = 5) -> pd.DataFrame:
     """Completions of whose influence a document has the largest share: id, label, influence, share, rank.
 
     ``share`` is its part of all that raised the completion if it raised it, of all that lowered it if it lowered it;
-    completions have scales of their own, shares compare. Empty where the document was not scored.
+    completions have scales of their own, shares compare. ``rank`` is its place among documents of the same sign. Empty
+    where the document was not scored.
     """
     matrix, raised, lowered = _influence(run)
     own = matrix[:, document].astype(float)
@@ -119,7 +120,7 @@ def influenced_most(run: Run, document: int, count: int = 5) -> pd.DataFrame:
             "label": [one.label for one in completions],
             "influence": own[most],
             "share": share[most],
-            "rank": [1 + int((np.abs(matrix[place]) > abs(own[place])).sum()) for place in most],
+            "rank": [1 + int((matrix[place] * np.sign(own[place]) > abs(own[place])).sum()) for place in most],
         }
     )
 
