@@ -244,6 +244,7 @@ SO = {
     "findings": "so no finding can be measured on it",
     "compare": "so there are no rankings to compare",
     "map": "so there is no influence to colour the map by",
+    "review": "so none is the strongest",
     "trust": "so there is no ranking to check",
 }
 

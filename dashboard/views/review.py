@@ -25,9 +25,11 @@ from dashboard.components.review_progress import progress
 from dashboard.components.review_queue import ALL, SHOW, choose_queue, choose_show, clear_filters, saved_filters
 from dashboard.components.review_team import team
 from dashboard.components.reviewer import choose_reviewer
+from dashboard.components.run_choice import WHAT_TO_DO
 
 SAFETY = "safety"
 """Completions of a kind that has this in its name are offered first."""
+OTHER_QUEUE = f"Go through all documents. For influence: {WHAT_TO_DO[0].lower()}{WHAT_TO_DO[1:]}"
 HOW_TO_READ = """
 **What a decision is.** Each one is kept for good: who, when, which label, what it was before, why, and of which run.
 Undo does not erase; it adds that the decision no longer counts. The database itself refuses to change or delete any.
@@ -86,7 +88,7 @@ def _review(run: data.Run) -> analyses.Review:
 def _nothing(run: data.Run, queue: analyses.Queue) -> None:
     """Why no document is in the queue, and what to do."""
     if queue.completion and not run.scored_documents:
-        st.info("This run scored no document, so none is the strongest.", icon=":material/info:")
+        st.info(f"This run scored no document, so none is the strongest. {OTHER_QUEUE}", icon=":material/info:")
         st.button("Go through all documents", on_click=_all_documents)
     else:
         st.info("No document passes the filters.", icon=":material/filter_alt_off:")
