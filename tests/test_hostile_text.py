@@ -26,6 +26,7 @@ PAGES = {
     "findings": {"finding": "tails"},
     "compare": {"query": "=q/0", "other_query": "q/3", "document": "@drawn"},
     "map": {"colour": "Source"},
+    "review": {"queue": "All documents", "document": "@drawn"},
     "trust": {},
 }
 MARKUP = r"<img|<script|<svg|<a |<sup|<i>|\]\(javascript|\*\*bold|\$x|:material/home|https?://evil|[\u202a-\u202e]"

@@ -287,7 +287,7 @@ def test_the_change_without_the_documents_to_drop_is_predicted_and_its_check_is_
     shown = next(frame.value for frame in app.dataframe if "predicted" in frame.value).set_index("id")["predicted"]
     influence = rank_documents(review.run, 0).set_index("document")["influence"]
     assert shown["q/1"] == pytest.approx(-influence.loc[[2, 5]].sum() / 1000)
-    press(app, "Train on without these documents")
+    press(app, "Go on training without these documents")
     (job,) = JobTable(runs).recent()
     assert job.arguments["settings"]["documents"] == ["plain-2", "plain-5"]
     assert "Waiting for its turn." in [one.text for one in app.get("progress")]

@@ -31,6 +31,7 @@ PAGES = {
     "findings": "findings?run=Hostile&finding=tails",
     "compare": f"compare?run=Hostile&query={QUERY}&other_query=q%2F3&document={FIRST}",
     "map": "map?run=Hostile&colour=Source",
+    "review": "review?run=Hostile&queue=All+documents",
     "trust": "trust?run=Hostile",
 }
 SCHEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 22, 27)"}
