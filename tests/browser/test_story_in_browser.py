@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from engine.worker_process import stop_worker
 
 PATH, STEPS = "story?run=Sample", 5
+pytestmark = pytest.mark.usefixtures("on_sample")
 PATIENCE_MS = 180_000  # the worker loads its libraries and the model first
 MENU = "[data-testid=stTopNavLink]"
 
