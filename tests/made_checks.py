@@ -7,7 +7,6 @@ import numpy as np
 
 from engine.analysis.resampling import mean_with_interval
 from engine.check.effects import calibrate, compare_methods
-from engine.check.lds import by_kind
 from engine.check.result import Tables, kept
 from engine.checks import settings_of
 
@@ -43,8 +42,7 @@ def lds_tables() -> Tables:
             for n, v in enumerate(values)
         ]
     most = mean_with_interval("ceiling", 0.8 + 0.05 * random.random(20))
-    tables = {"estimators": rows, "queries": queries, "kinds": by_kind(queries)}
-    return tables | {"ceiling": [most], "bench": [{"documents": 600, "completions": 20}]}
+    return {"estimators": rows, "queries": queries, "ceiling": [most], "bench": [{"documents": 600, "completions": 20}]}
 
 
 def removal_tables(slope: float = SLOPE, noise: float = 0.05) -> Tables:

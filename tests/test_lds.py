@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.check.lds import by_kind, ceiling, draw_masks, lds
+from engine.check.effects import by_kind
+from engine.check.lds import ceiling, draw_masks, lds
 
 MASKS = draw_masks(40, 100, 0)
 INFLUENCE = np.random.default_rng(1).standard_normal((6, 40))
@@ -62,8 +63,10 @@ def test_seeds_that_agree_leave_the_ceiling_at_one_and_pure_noise_near_zero():
 
 
 def test_the_score_of_a_kind_is_the_mean_of_its_completions():
-    scores = {"a": ("Fact", 0.5), "b": ("Fact", 0.7), "c": ("Code", 0.1)}
+    scores = {"a": ("Code", 0.1), "b": ("Fact", 0.5), "c": ("Fact", 0.7)}
     queries = [{"estimator": "EK-FAC", "id": name, "kind": kind, "lds": lds} for name, (kind, lds) in scores.items()]
-    first, second = by_kind(queries)
-    assert (first["kind"], first["completions"], second["kind"]) == ("Fact", 2, "Code")
-    assert first["lds"] == pytest.approx(0.6)
+    queries += [row | {"estimator": "BM25", "lds": -1.0} for row in queries]
+    fact, code = by_kind(queries)
+    assert list(fact) == ["kind", "completions", "EK-FAC", "BM25"]
+    assert (fact["kind"], fact["completions"], code["completions"]) == ("Fact", 2, 1)
+    assert (fact["EK-FAC"], code["EK-FAC"], fact["BM25"]) == pytest.approx((0.6, 0.1, -1.0))

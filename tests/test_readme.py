@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.__main__ import parser
+from engine.check.effects import by_kind
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -79,3 +80,19 @@ def test_the_findings_table_says_what_was_kept():
         numbers = set(_numbers([tables["estimates"], tables["verdict"], tables["open"]]))
         wrong = [one for cell in cells for one in re.findall(r"\d+(?:\.\d+)?", cell) if not _is_among(one, numbers)]
         assert wrong == [], f"finding {number}"
+
+
+def test_the_table_of_scores_says_what_was_kept():
+    file = Path(__file__).parents[1] / "sample_data" / "checks" / "lds.json"
+    tables = json.loads(file.read_text(encoding="utf-8"))["tables"]
+    kinds = {row["kind"]: row for row in by_kind(tables["queries"])}
+    part = README.split("## Does it predict what training does?")[1].split("\n## ")[0].replace("−", "-")
+    rows = re.findall(r"^\| ([^|]+) \| (\S+) \((\S+) to (\S+)\) \| (\S+) \| (\S+) \|$", part, flags=re.MULTILINE)
+    kept = {row["estimator"]: row for row in tables["estimators"] if row["estimator"] != "random order"}
+    assert {name for name, *_ in rows} == set(kept)
+    for name, *written in rows:
+        numbers = [kept[name][column] for column in ("lds", "lds_low", "lds_high")]
+        numbers += [kinds[kind][name] for kind in ("Fact", "Frequent word")]
+        assert written == [f"{number:.2f}" for number in numbers], name
+    assert f"would come to {tables['ceiling'][0]['ceiling']:.2f}" in part
+    assert f"it is {kept['EK-FAC']['lds'] / kept['gradient dot']['lds']:.1f} times" in part

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import data
 from engine.check.cost import leave_out_seconds
-from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS
+from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS, by_kind
 from engine.check.found import (
     LEAVE_OUT,
     STABILITY,
@@ -64,6 +64,11 @@ def _read_once(file: str, changed: int) -> Result:
 def table(result: Result, name: str) -> pd.DataFrame:
     """One of a result's tables."""
     return pd.DataFrame(result.tables[name])
+
+
+def lds_by_kind(result: Result) -> pd.DataFrame:
+    """The linear datamodeling score of each kind of completion, a column per estimator."""
+    return pd.DataFrame(by_kind(result.tables["queries"]))
 
 
 def told(result: Result) -> str:

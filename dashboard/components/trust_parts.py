@@ -1,7 +1,7 @@
 """What each check came to: the sentence, the pictures, and which of its tables stand on the page."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -39,12 +39,14 @@ class Part:
         sentence: What it came to, Markdown.
         pictures: Charts by name.
         first: Tables on the page; the others are folded away. None for all.
+        made: Tables made from these, by name.
         notes: What the numbers are, Markdown.
     """
 
     sentence: str = ""
     pictures: Mapping[str, Picture] | None = None
     first: tuple[str, ...] | None = None
+    made: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     notes: str = ""
 
 
@@ -65,7 +67,7 @@ def exact_part(result: analyses.Result) -> Part:
         f"whole; {settings['queries']} completions. Response: what minimising the proximal Bregman objective with a "
         "document counted once more gives. Intervals: 95%, over completions."
     )
-    return Part(sentence, pictures, ("estimators",), notes)
+    return Part(sentence, pictures, ("estimators",), notes=notes)
 
 
 def lds_part(result: analyses.Result) -> Part:
@@ -93,7 +95,8 @@ def lds_part(result: analyses.Result) -> Part:
         f"{bench['completions']} completions. A perfect prediction falls short of 1 as trainings of one half differ "
         "too. Intervals: 95%, over completions."
     )
-    return Part(sentence, {"Linear datamodeling score": picture}, ("estimators",), notes)
+    kinds = {"By kind of completion": analyses.lds_by_kind(result)}
+    return Part(sentence, {"Linear datamodeling score": picture}, ("estimators",), kinds, notes)
 
 
 def removal_part(result: analyses.Result) -> Part:
@@ -123,7 +126,7 @@ def removal_part(result: analyses.Result) -> Part:
         f"out, and apart from that the strongest {settings['share']:.0%} of all tokens; the model was trained anew, "
         f"{settings['seeds']} times each. Intervals: 95%, over completions, those of slope and correlation over points."
     )
-    return Part(sentence, pictures, ("methods", "calibration"), notes)
+    return Part(sentence, pictures, ("methods", "calibration"), notes=notes)
 
 
 def stability_part(result: analyses.Result) -> Part:
@@ -140,7 +143,7 @@ def stability_part(result: analyses.Result) -> Part:
     )  # fmt: skip
     rule = " ".join(text.escape(row["text"], 2_000) for row in result.tables["rule"])
     sentence = f"Of this run's {len(rows):,} completions the rankings are: {named}.{more}"
-    return Part(sentence, {"Verdicts": chart}, ("completions",), rule)
+    return Part(sentence, {"Verdicts": chart}, ("completions",), notes=rule)
 
 
 PARTS: Mapping[str, Callable[[analyses.Result], Part]] = {

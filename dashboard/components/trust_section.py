@@ -47,7 +47,7 @@ def _shown(result: analyses.Result, part: Part) -> None:
         st.markdown(part.sentence)
     _draw(result.check, part)
     tables = {name: analyses.table(result, name) for name in result.tables}
-    first = tables if part.first is None else {name: tables[name] for name in part.first}
+    first = tables if part.first is None else {name: tables[name] for name in part.first} | dict(part.made)
     for name, table in first.items():
         check_table(table, name, result.check, titled=len(first) > 1)
     if part.notes:
@@ -113,7 +113,8 @@ def _cell(value: object) -> str:
 
 
 def _label(name: str) -> str:
-    return LABELS.get(name, name.replace("_", " ").capitalize())
+    said = name.replace("_", " ")
+    return LABELS.get(name, said[:1].upper() + said[1:])  # the rest as it is: EK-FAC
 
 
 def _measured(found: analyses.Found) -> None:

@@ -1,10 +1,12 @@
-"""What removals came to: which method hurts a completion most, and measured against predicted change (no torch)."""
+"""What trainings came to: scores by kind of completion, which method hurts a completion most, and measured against
+predicted change (no torch)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from engine.analysis.resampling import interval, mean_with_interval
 
@@ -76,3 +78,16 @@ def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _at(statistic: Callable[..., np.ndarray], a: np.ndarray, b: np.ndarray, places: np.ndarray) -> np.ndarray:
     return statistic(a[places], b[places])
+
+
+def by_kind(queries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean linear datamodeling score of each kind of completion, a column per estimator, the most frequent kind first.
+
+    Args:
+        queries: Rows ``estimator, id, kind, lds``.
+    """
+    table = pd.DataFrame(queries)
+    counts = table.drop_duplicates("id")["kind"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
+    means = table.groupby(["kind", "estimator"])["lds"].mean().unstack()
+    means = means.loc[counts.index, table["estimator"].unique()]
+    return [{"kind": kind, "completions": int(counts[kind])} | row for kind, row in means.to_dict("index").items()]

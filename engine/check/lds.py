@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from engine.analysis.resampling import mean_with_interval
@@ -30,8 +29,7 @@ def check_lds(settings: LdsSettings, progress: Progress, work: Path) -> Tables:
     Returns:
         ``estimators``: one row each with ``lds``, the mean over completions of the rank correlation over masks, its
         95% interval over completions, and ``of_ceiling``, its share of the ceiling. ``queries``: the same for each
-        completion. ``kinds``: its mean by kind of completion. ``ceiling``: what a perfect prediction would come to, as
-        seeds of one half differ too.
+        completion. ``ceiling``: what a perfect prediction would come to, as seeds of one half differ too.
         ``bench``: mean log-probability of the completions before, after half and after all of the documents.
 
     Raises:
@@ -52,15 +50,7 @@ def check_lds(settings: LdsSettings, progress: Progress, work: Path) -> Tables:
             about = {"id": query.id, "completion": query.title, "kind": query.kind}
             queries.append({"estimator": name} | about | {"lds": float(value), "ceiling": float(limit)})
     most = mean_with_interval("ceiling", ceilings)
-    tables = {"estimators": rows, "queries": queries, "kinds": by_kind(queries)}
-    return tables | {"ceiling": [most], "bench": [_about(bench, found)]}
-
-
-def by_kind(queries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over the completions of each kind, the most frequent kind first."""
-    grouped = pd.DataFrame(queries).groupby(["kind", "estimator"], sort=False)["lds"].agg(["mean", "size"])
-    found = grouped.reset_index().sort_values("size", ascending=False, kind="stable")
-    return found.rename(columns={"mean": "lds", "size": "completions"}).to_dict("records")
+    return {"estimators": rows, "queries": queries, "ceiling": [most], "bench": [_about(bench, found)]}
 
 
 def draw_masks(documents: int, masks: int, seed: int) -> np.ndarray:

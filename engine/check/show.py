@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from engine.check.effects import by_kind
 from engine.check.result import Result
 from engine.checks import CHECKS
 from engine.progress import format_seconds
@@ -73,18 +74,14 @@ def _lds(result: Result) -> list[Any]:
 
 
 def _kinds(result: Result) -> Table:
-    """The score by kind of completion: where names tell, words alone do well."""
-    rows = result.tables["kinds"]
+    """The score by kind of completion: where a rare name tells, words alone do well."""
+    rows = by_kind(result.tables["queries"])
     made = Table(header_style="dim", expand=False)
     made.add_column("Kind", no_wrap=True)
-    made.add_column("Completions", justify="right")
-    estimators = list(dict.fromkeys(row["estimator"] for row in rows))
-    for name in estimators:
-        made.add_column(name.replace(" ", "\n"), justify="right")
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        of_kind = {row["estimator"]: row for row in rows if row["kind"] == kind}
-        scores = [f"{of_kind[name]['lds']:.2f}" for name in estimators]
-        made.add_row(Text(kind), str(of_kind[estimators[0]]["completions"]), *scores)
+    for heading in list(rows[0])[1:]:
+        made.add_column(heading.capitalize() if heading == "completions" else heading, justify="right")
+    for kind, completions, *scores in (row.values() for row in rows):
+        made.add_row(Text(kind), str(completions), *(f"{score:.2f}" for score in scores))
     return made
 
 
