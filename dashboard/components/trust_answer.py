@@ -6,7 +6,7 @@ from dashboard import data
 from dashboard.analyses import trust as analyses
 from dashboard.components.calibration import calibration_sentence
 
-NOT_MEASURED = "How far they can be trusted has not been measured yet."
+NOT_MEASURED = "How much leaving documents out really changes has not been measured yet."
 BADGES = {
     "steady": ("green", ":material/check:", "Its strongest documents stay when damping, fitted documents or sampled "
                "labels change."),
