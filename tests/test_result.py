@@ -17,6 +17,7 @@ def clock(monkeypatch):
 
 def test_the_time_of_stopped_calls_counts_and_that_of_other_settings_does_not(tmp_path, clock):
     path, work = tmp_path / "exact.json", tmp_path / "exact"
+    work.mkdir()
     with pytest.raises(KeyboardInterrupt), kept("exact", ExactSettings(), path, work):
         clock[0] += 40
         raise KeyboardInterrupt

@@ -63,14 +63,14 @@ def kept(check: str, settings: Any, path: Path, work: Path | None = None) -> Ite
 @contextmanager
 def _timed(result: Result, work: Path | None) -> Iterator[None]:
     """Count the block's seconds on top of those that earlier calls with the same settings spent, ended or stopped."""
-    started, file = time.monotonic(), work / "seconds.json" if work else None
+    started, file = time.monotonic(), work / "seconds" if work else None
     spent = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
     asked = json.dumps(result.settings, sort_keys=True)
     try:
         yield
     finally:
         result.seconds = round(spent.get(asked, 0.0) + time.monotonic() - started, 1)
-        if file:
+        if file and file.parent.is_dir():
             write_json(spent | {asked: result.seconds}, file)
 
 
