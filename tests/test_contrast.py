@@ -72,3 +72,11 @@ def test_tokens_to_choose_and_faded_words_have_contrast(name):
     assert ".newline" not in FADED, "line breaks stand on shades, where faded text lacks contrast"
     for rule, opacity in FADED.items():
         assert contrast(over(text, opacity, ground), ground) >= LEAST, rule
+
+
+def test_the_report_shades_tokens_as_the_strip_does():
+    """So that the contrast found for one holds for the other."""
+    written = (repository_folder() / "engine" / "report" / "report.css").read_text("utf-8")
+    strip, report = (re.findall(r"\.[pm]\d+ \{[^}]*\}", css) for css in (CSS, written))
+    assert len(strip) == 2 * LEVELS
+    assert report == strip
