@@ -262,6 +262,7 @@ class RetrainingSettings:
         layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
         damping_factor: Damping as a multiple of each layer's own mean eigenvalue; of ``bif`` it stays the usual one.
         seed: Of all that is drawn.
+        device: ``cpu``, ``cuda``, ...
     """
 
     model: str | None = None
@@ -273,6 +274,7 @@ class RetrainingSettings:
     layers: str = "mlp"
     damping_factor: float = DAMPING_FACTOR
     seed: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         _at_least(self, documents=10, completions=2)
@@ -286,15 +288,17 @@ class LdsSettings(RetrainingSettings):
         masks: Random halves of the documents that a model is fine-tuned on.
         seeds: Fine-tunings of each half, which differ in the order of batches.
         estimators: Estimators held against training; None for all but ``ekfac-cg``, which takes hours more.
+        draws: Of ``bif``: draws of a chain; None for 25.
     """
 
     masks: int = 100
     seeds: int = 2
     estimators: Sequence[str] | None = None
+    draws: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, masks=3, seeds=2)
+        _at_least(self, masks=3, seeds=2, draws=8)
         for estimator in self.estimators or ():
             _known_estimator(estimator)
 
@@ -307,17 +311,19 @@ class RemovalSettings(RetrainingSettings):
         removed_for: Completions for which documents and tokens are left out.
         top: Documents left out.
         share: Share of all loss terms left out, apart from that.
+        pairs: Rare completion tokens, each beside a frequent one of like loss, whose strongest documents are left out.
         seeds: Trainings without them, which differ in the order of batches.
     """
 
     removed_for: int = 12
     top: int = 10
     share: float = 0.01
+    pairs: int = 15
     seeds: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, removed_for=2, top=1, seeds=1)
+        _at_least(self, removed_for=2, top=1, pairs=2, seeds=1)
         if not 0 < self.share < 1:
             raise WhenceError(f"share is {self.share} -- it is a share of all loss terms -- choose between 0 and 1.")
         if self.removed_for > self.completions or self.top >= self.documents:

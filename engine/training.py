@@ -1,7 +1,8 @@
 """Train a causal language model on windows of text: what made the sample's models, and what checks retrain with.
 
-Weights are float32; the passes run in bf16 autocast where the processor multiplies bf16 itself. The loss of a step is
-the mean over its tokens, in nats. A seed fixes a run on one machine; another processor, torch version or thread count
+Weights are float32. Training from scratch runs its passes in bf16 autocast where the processor multiplies bf16 itself;
+fine-tuning does not, since checks tell trainings apart by a few hundredths of a nat. The loss of a step is the mean
+over its tokens, in nats. A seed fixes a run on one machine; another processor, torch version or thread count
 may round differently.
 """
 
@@ -86,6 +87,7 @@ def train(
     optimizers: Sequence[torch.optim.Optimizer],
     shuffle: random.Random,
     done: Callable[[int], None] = lambda tokens: None,
+    mixed: bool = True,
 ) -> Iterator[tuple[float, int]]:
     """Train in place; yields after each epoch its mean loss while it ran, in nats per token, and its tokens.
 
@@ -96,10 +98,11 @@ def train(
         optimizers: Of the parameters; their learning rate is set at each step.
         shuffle: Decides batches and their order.
         done: Called with the tokens of each batch.
+        mixed: Passes in bf16 autocast where the processor multiplies bf16 itself.
     """
     network.train()
     device = next(network.parameters()).device
-    quick = multiplies_bfloat16(device)
+    quick = mixed and multiplies_bfloat16(device)
     longest = getattr(network.config, "max_position_embeddings", None)
     for epoch in range(schedule.epochs):
         made = list(_batches(draw(epoch), schedule.batch_tokens, shuffle, longest))
@@ -141,7 +144,8 @@ def fine_tune(
     torch.manual_seed(seed)  # of dropout, where a model has any
     network.requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.0, fused=True)
-    return [loss for loss, _ in train(network, lambda _: pieces, schedule, [optimizer], random.Random(seed), done)]
+    epochs = train(network, lambda _: pieces, schedule, [optimizer], random.Random(seed), done, mixed=False)
+    return [loss for loss, _ in epochs]
 
 
 def muon(network: Any, weight_decay: float) -> list[torch.optim.Optimizer]:

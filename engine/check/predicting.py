@@ -28,17 +28,34 @@ BASELINES = {
     "hidden_similarity": "hidden states",
 }
 """Columns of a run that stand beside influence, and their names."""
+GPU_BATCH_TOKENS = 16_384
+"""Tokens per batch on a GPU, which small batches of a small model leave idle."""
 
 
-def estimator_run(bench: Bench, estimator: str, settings: RetrainingSettings, model: LanguageModel) -> Run:
-    """The run of one estimator on the bench's documents and completions; goes on where a stopped one was."""
+def estimator_run(
+    bench: Bench, estimator: str, settings: RetrainingSettings, model: LanguageModel, draws: int | None = None
+) -> Run:
+    """The run of one estimator on the bench's documents and completions; goes on where a stopped one was.
+
+    Args:
+        bench: Documents and completions.
+        estimator: Its name.
+        settings: Of the check.
+        model: The model that has read all documents.
+        draws: Of ``bif``: draws of a chain; None for the usual.
+    """
     asked = QuerySettings(damping_factor=None if estimator == SAMPLED else settings.damping_factor)
     said = f"{settings.layers} {asked.for_estimator(estimator).damping_factor:g}".replace("/", "_")
+    said += f" {draws}" if draws else ""
+    batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else FitSettings.batch_tokens
     folder = bench.folder / "runs" / f"{estimator} {said}"
-    fitted = FitSettings(settings.layers, estimator, seed=settings.seed, training_windows="corpus")
+    fitted = FitSettings(
+        settings.layers, estimator, seed=settings.seed, training_windows="corpus", batch_tokens=batch_tokens
+    )
     fit(folder, model, bench.folder / "corpus.jsonl", fitted, bench.progress)
     query(folder, bench.folder / "queries.jsonl", asked, bench.progress, model)
-    score(folder, ScoreSettings(keep_tokens=0, keep_prediction=0), bench.progress, model)
+    asked_scores = ScoreSettings(keep_tokens=0, keep_prediction=0, batch_tokens=batch_tokens, draws=draws)
+    score(folder, asked_scores, bench.progress, model)
     return Run(folder)
 
 
@@ -47,9 +64,9 @@ def predictions(bench: Bench, settings: LdsSettings) -> Iterator[tuple[str, np.n
 
     Baselines that need the model are those of the first estimator's run. Random numbers come last.
     """
-    model = load_model(str(bench.whole))
+    model = load_model(str(bench.whole), settings.device)
     for place, estimator in enumerate(settings.estimators or [name for name in ESTIMATORS if name != REFINED]):
-        run = estimator_run(bench, estimator, settings, model)
+        run = estimator_run(bench, estimator, settings, model, settings.draws if estimator == SAMPLED else None)
         tables = [run.influence(number) for number in range(len(bench.queries))]
         yield ESTIMATORS[estimator], np.stack([table["influence"] for table in tables])
         if place == 0:

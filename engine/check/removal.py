@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS, calibrate, compare_methods
 from engine.check.predicting import estimator_run
+from engine.check.rare_removal import RANDOM_DRAWS, random_documents, remove_for_tokens
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
 from engine.directions import Directions
@@ -23,8 +24,6 @@ from engine.progress import Progress, SilentProgress
 from engine.run import Run
 from engine.settings import RemovalSettings
 from engine.windows import positions, shard_numbers, shard_windows
-
-RANDOM_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,14 @@ def check_removal(settings: RemovalSettings, progress: Progress, work: Path) -> 
         ``methods``: for documents and tokens and each method the mean ``rise`` of the completion's loss in nats, with
         its 95% interval over completions; that of EK-FAC also as a multiple of BM25's, ``of_bm25``. ``points``: one row
         per removal and completion it was made for, ``predicted`` and ``measured`` change in nats. ``calibration``:
-        ``slope``, measured change per predicted one, and ``correlation``, of documents and of tokens.
+        ``slope``, measured change per predicted one, and ``correlation``, of documents and of tokens. ``rare_tokens``
+        and ``rare_groups``: see :mod:`engine.check.rare_removal`.
 
     Raises:
         WhenceError: If corpus or queries are too small.
     """
     bench = Bench(settings, work.parent / "retraining", progress)
-    run = estimator_run(bench, "ekfac", settings, load_model(str(bench.whole)))
+    run = estimator_run(bench, "ekfac", settings, load_model(str(bench.whole), settings.device))
     chosen = np.random.default_rng(settings.seed).permutation(len(bench.queries))[: settings.removed_for]
     removals = _document_removals(bench, run, settings, np.sort(chosen))
     removals += _token_removals(bench, run, settings, np.sort(chosen))
@@ -85,7 +85,8 @@ def check_removal(settings: RemovalSettings, progress: Progress, work: Path) -> 
         for removal, change in zip(removals, changes, strict=True)
         for query in (chosen.tolist() if removal.query is None else [removal.query])
     ]
-    return {"methods": compare_methods(points), "points": points, "calibration": calibrate(points)}
+    rare = remove_for_tokens(bench, run, settings)
+    return {"methods": compare_methods(points), "points": points, "calibration": calibrate(points)} | rare
 
 
 def _document_removals(bench: Bench, run: Run, settings: RemovalSettings, chosen: np.ndarray) -> list[Removal]:
@@ -103,8 +104,7 @@ def _document_removals(bench: Bench, run: Run, settings: RemovalSettings, chosen
     for query in chosen.tolist():
         for method, scores in ((INFLUENCE, influence), (BM25, bm25)):
             made.append(removal(method, query, np.argsort(-scores[query], kind="stable")[: settings.top]))
-    draw = np.random.default_rng([settings.seed, 1])
-    drawn = [draw.permutation(len(bench.documents))[: settings.top] for _ in range(RANDOM_DRAWS)]
+    drawn = random_documents(len(bench.documents), settings)
     return made + [removal(RANDOM, None, documents) for documents in drawn]
 
 

@@ -44,6 +44,8 @@ CROPPED = 0.6
 """Share of an epoch's documents that begin at one of their sentences in pre-training."""
 WEIGHT_DECAY = 0.1
 FINE_TUNING = Schedule(3, 1024, 1e-3)
+GPU_PROCESSES = 8
+"""Trainings at once on one GPU at most."""
 DECIDING = ("own_weights", "documents", "completions", "seed")
 """Settings that decide what is trained; the others decide what predicts it."""
 
@@ -76,7 +78,8 @@ class Bench:
         settings: The settings.
         documents: Documents to leave out or read.
         queries: Completions under study.
-        folder: ``base`` and ``whole``, the models; ``corpus.jsonl``, ``queries.jsonl``; ``readings/``, one file each.
+        folder: ``base`` and ``whole``, the models; ``corpus.jsonl``, ``queries.jsonl``; ``readings/``, one file each,
+            those of a GPU apart, as it rounds differently.
 
     Raises:
         WhenceError: If corpus or queries are too small.
@@ -118,6 +121,7 @@ class Bench:
         folder = self.folder / "base"
         if not (folder / "finished.json").is_file():
             network, tokenizer = _start(self.model_name, self.settings)
+            network.to(self.settings.device)
             losses = [] if self.settings.own_weights else self._pretrain(network, tokenizer)
             _save(network, tokenizer, folder, {"losses": losses})
         return folder
@@ -142,7 +146,7 @@ class Bench:
         """The model that has read all of the documents: influences are computed for it."""
         folder = self.folder / "whole"
         if not (folder / "finished.json").is_file():
-            network, tokenizer = _load(self.base)
+            network, tokenizer = _load(self.base, self.settings.device)
             read = pieces(tokenizer, self.documents, training_context(network))
             self.progress.start("Reading all documents", FINE_TUNING.epochs * sum(len(one) for one in read))
             losses = fine_tune(network, read, FINE_TUNING, 0, self.progress.advance)
@@ -151,18 +155,27 @@ class Bench:
         return folder
 
     def measured(self, readings: Sequence[Reading], title: str) -> np.ndarray:
-        """Log-probability of each completion after each reading, nats, ``[readings, q]``; those kept are not redone."""
-        files = {reading.key: self.folder / "readings" / f"{reading.key}.json" for reading in readings}
+        """Log-probability of each completion after each reading, nats, ``[readings, q]``."""
+        return np.stack([tokens.sum(1) for tokens in self.measured_tokens(readings, title)], axis=1)
+
+    def measured_tokens(self, readings: Sequence[Reading], title: str) -> list[np.ndarray]:
+        """Of each completion the log-probability of its tokens after each reading, nats, ``[readings, c]``.
+
+        Those kept are not trained again.
+        """
+        kept = self.folder / "readings" / torch.device(self.settings.device).type
+        files = {reading.key: kept / f"{reading.key}.json" for reading in readings}
         todo = {reading.key: reading for reading in readings if not files[reading.key].is_file()}
         if todo:
             base = self.base
             self.progress.start(title, len(todo), "trainings")
-            with _retrainers(base, self.folder) as pool:
+            with _retrainers(base, self.folder, self.settings.device) as pool:
                 for key, found in _unordered(pool, todo):
                     write_json(found, files[key])
                     self.progress.advance(1)
             self.progress.finish()
-        return np.asarray([json.loads(files[one.key].read_text(encoding="utf-8")) for one in readings])
+        found = [json.loads(files[one.key].read_text(encoding="utf-8")) for one in readings]
+        return [np.asarray(of_query) for of_query in zip(*found, strict=True)]
 
     def all_read(self, seed: int = 0) -> Reading:
         """The reading of all documents."""
@@ -206,8 +219,8 @@ def _start(name: str, settings: RetrainingSettings) -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager"), loaded.tokenizer
 
 
-def _load(folder: Path | str) -> tuple[Any, Any]:
-    loaded = load_model(str(folder))
+def _load(folder: Path | str, device: str = "cpu") -> tuple[Any, Any]:
+    loaded = load_model(str(folder), device)
     return loaded.network.requires_grad_(True), loaded.tokenizer
 
 
@@ -222,12 +235,15 @@ _MINE: dict[str, Any] = {}
 
 
 @contextmanager
-def _retrainers(base: Path, folder: Path) -> Iterator[ProcessPoolExecutor]:
-    """One process per core, one thread each: on small models a third faster than one process with all threads."""
+def _retrainers(base: Path, folder: Path, device: str) -> Iterator[ProcessPoolExecutor]:
+    """One process per core, one thread each: on small models a third faster than one process with all threads.
+
+    On a GPU too: a small model leaves it idle while its process says what to do next.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ProcessPoolExecutor(
-        count, get_context("spawn"), initializer=_prepare, initargs=(str(base), str(folder), os.getpid())
-    )
+    count = count if torch.device(device).type == "cpu" else min(count, GPU_PROCESSES)
+    given = (str(base), str(folder), device, os.getpid())
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_prepare, initargs=given)
     try:
         yield pool
     finally:
@@ -236,10 +252,10 @@ def _retrainers(base: Path, folder: Path) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(base: str, folder: str, parent: int) -> None:
+def _prepare(base: str, folder: str, device: str, parent: int) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    network, tokenizer = _load(base)
+    network, tokenizer = _load(base, device)
     documents = list(read_corpus(Path(folder) / "corpus.jsonl"))
     _MINE.update(network=network, tokenizer=tokenizer, documents=documents)
     _MINE["queries"] = read_queries(Path(folder) / "queries.jsonl")
@@ -252,18 +268,20 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _retrain(reading: Reading) -> list[float]:
+def _retrain(reading: Reading) -> list[list[float]]:
     network = copy.deepcopy(_MINE["network"])
     context = training_context(network)
     read = pieces(_MINE["tokenizer"], _MINE["documents"], context, reading)
     fine_tune(network, read, FINE_TUNING, reading.seed)
     model = prepare("retrained", network, _MINE["tokenizer"], context)
-    return [measured_values(model, query, "log_prob").sum().item() for query in _MINE["queries"]]
+    return [measured_values(model, query, "log_prob").tolist() for query in _MINE["queries"]]
 
 
-def _unordered(pool: ProcessPoolExecutor, todo: Mapping[str, Reading]) -> Iterator[tuple[str, list[float]]]:
+def _unordered(pool: ProcessPoolExecutor, todo: Mapping[str, Reading]) -> Iterator[tuple[str, list[list[float]]]]:
     """Results as they come."""
-    waiting: dict[Future[list[float]], str] = {pool.submit(_retrain, reading): key for key, reading in todo.items()}
+    waiting: dict[Future[list[list[float]]], str] = {
+        pool.submit(_retrain, reading): key for key, reading in todo.items()
+    }
     while waiting:
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
             yield waiting.pop(future), future.result()
