@@ -8,6 +8,7 @@ begins at the first tracked layer's output, so the backward pass stops there.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ def directional_log_probs(
     Returns:
         ``[b, t]``, zero where there is no loss.
     """
-    with _moving(layers, direction):
+    with _moving(model, layers, direction):
         logits = _working(model.network(input_ids=batch.input_ids, use_cache=False).logits)
         tangent = forward_ad.unpack_dual(token_log_probs(logits, batch.targets)).tangent
         return tangent * batch.loss_mask
@@ -109,13 +110,13 @@ def directional_logits(
     model: LanguageModel, layers: Sequence[TrackedLayer], direction: dict[str, Tensor], input_ids: Tensor
 ) -> Tensor:
     """``J P``: how the logits change along ``P``, ``[b, t, v]``, from one direction per layer, ``[1, o, i]``."""
-    with _moving(layers, direction):
+    with _moving(model, layers, direction):
         logits = _working(model.network(input_ids=input_ids, use_cache=False).logits)
         return forward_ad.unpack_dual(logits).tangent
 
 
 @contextmanager
-def _moving(layers: Sequence[TrackedLayer], direction: dict[str, Tensor]) -> Iterator[None]:
+def _moving(model: LanguageModel, layers: Sequence[TrackedLayer], direction: dict[str, Tensor]) -> Iterator[None]:
     """Forward mode inside the block: the output ``W a`` of a layer gains the tangent ``P a``, as a weight tangent does.
 
     Directions are ``[q, o, i]``; q divides the windows of a batch, whose first ``b/q`` move along the first direction.
@@ -132,13 +133,26 @@ def _moving(layers: Sequence[TrackedLayer], direction: dict[str, Tensor]) -> Ite
 
         return perturb
 
+    tracked = {layer.module for layer in layers}
+    others = [module for module in model.network.modules() if module not in tracked and not any(module.children())]
     handles = [layer.module.register_forward_hook(hook(layer)) for layer in layers]
+    handles += [module.register_forward_hook(_same_dtype) for module in others]
     try:
         with torch.no_grad(), forward_ad.dual_level():
             yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _same_dtype(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
+    """On a GPU the norms give a float32 tangent for a bfloat16 output, which the next product would refuse."""
+    if not isinstance(output, Tensor):
+        return output
+    primal, tangent = forward_ad.unpack_dual(output)
+    if tangent is None or tangent.dtype == primal.dtype:
+        return output
+    return forward_ad.make_dual(primal, tangent.to(primal.dtype))
 
 
 def with_ones(activation: Tensor, has_bias: bool) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from torch.autograd import forward_ad
 from toys import make_gpt2, make_llama
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -191,3 +192,20 @@ def test_forward_mode_leaves_the_model_as_it_was(gpt2):
     before = gpt2.network(input_ids=batch.input_ids).logits
     directional_log_probs(gpt2, layers, directions(layers, len(windows())), batch)
     assert torch.equal(gpt2.network(input_ids=batch.input_ids).logits, before)
+
+
+def test_a_norm_that_gives_a_float32_tangent_for_bfloat16_stops_nothing(tokenizer):
+    """What layer norms do on a GPU, done here by a hook."""
+    model = prepare("toy", make_gpt2(torch.bfloat16), tokenizer, 32)
+    layers = tracked_layers(model, "mlp")
+    direction = {layer.name: torch.ones(1, layer.outputs, layer.inputs) for layer in layers}
+    batch = pad(windows()[:1], "cpu")
+    expected = directional_log_probs(model, layers, direction, batch)
+
+    def widen(module, args, output):
+        primal, tangent = forward_ad.unpack_dual(output)
+        return output if tangent is None else forward_ad.make_dual(primal, tangent.float())
+
+    for block in model.network.transformer.h:
+        block.ln_2.register_forward_hook(widen)
+    assert torch.equal(directional_log_probs(model, layers, direction, batch), expected)
