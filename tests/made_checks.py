@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.analysis.resampling import mean_with_interval
 from engine.check.effects import calibrate, compare_methods
+from engine.check.rare_removal import compare_groups
 from engine.check.result import Tables, kept
 from engine.checks import settings_of
 
@@ -55,7 +56,21 @@ def removal_tables(slope: float = SLOPE, noise: float = 0.05) -> Tables:
                 about = {"what": what, "method": method, "id": f"q{query}", "completion": f"<b>Title</b> {query}"}
                 measured = slope * predicted + noise * random.normal()
                 points.append(about | {"predicted": predicted, "measured": measured})
-    return {"methods": compare_methods(points), "points": points, "calibration": calibrate(points)}
+    rare = [
+        {
+            "pair": pair,
+            "group": group,
+            "learned": 2.0,
+            "measured": -size,
+            "random": 0.01 * pair,
+            "loss": 1.5,
+            "top_10": 0.3,
+        }
+        for pair, size in enumerate(random.uniform(0.5, 1.5, 12))
+        for group, size in (("rare", size), ("frequent", size / 2))
+    ]
+    found = {"methods": compare_methods(points), "points": points, "calibration": calibrate(points)}
+    return found | {"rare_groups": compare_groups(rare)}
 
 
 def stability_tables(queries: list[str]) -> Tables:

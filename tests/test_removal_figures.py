@@ -1,10 +1,12 @@
 """What removals came to is added up as it should be."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.analysis.resampling import interval
 from engine.check.effects import calibrate, compare_methods, correlation, slope
+from engine.check.rare_removal import compare_groups, matched_pairs
 
 
 def points(measured_per_predicted: float = 2.0, noise: float = 0.0, completions: int = 12) -> list[dict]:
@@ -65,3 +67,30 @@ def test_an_interval_covers_the_middle_of_what_is_drawn_anew():
     values = np.random.default_rng(0).standard_normal(400)
     low, high = interval(400, lambda at: values[at].mean(-1))
     assert (high - low) / 2 == pytest.approx(1.96 / 20, rel=0.15)
+
+
+def test_a_rare_token_stands_beside_the_frequent_one_nearest_in_loss_and_none_is_taken_twice():
+    draw = np.random.default_rng(1)
+    counts = draw.permutation(np.repeat([2, 40, 900], 30))
+    table = pd.DataFrame({"occurrences": counts, "loss": draw.exponential(2, 90), "query": np.arange(90)})
+    chosen = matched_pairs(table, 12, seed=0)
+    assert chosen["pair"].tolist() == np.repeat(np.arange(12), 2).tolist()
+    assert chosen["query"].is_unique
+    assert set(chosen.loc[chosen["group"] == "rare", "occurrences"]) == {2}
+    assert set(chosen.loc[chosen["group"] == "frequent", "occurrences"]) == {900}
+    rare, frequent = chosen.iloc[0], chosen.iloc[1]
+    others = table.loc[table["occurrences"] == 900, "loss"]
+    assert abs(frequent["loss"] - rare["loss"]) == pytest.approx((others - rare["loss"]).abs().min())
+
+
+def test_what_a_group_lost_is_a_share_of_what_it_had_learned():
+    rows = [
+        {"group": group, "learned": learned, "measured": -lost, "random": -0.1, "loss": 1.0, "top_10": 0.5}
+        for group, pairs in (("rare", ((1, 1), (3, 2))), ("frequent", ((2, 0.5), (2, 0.5))))
+        for learned, lost in pairs
+    ]
+    rare, frequent = compare_groups(rows)
+    assert (rare["lost"], frequent["lost"]) == pytest.approx((0.75, 0.25))
+    assert (frequent["lost_low"], frequent["lost_high"]) == pytest.approx((0.25, 0.25))
+    assert rare["lost_low"] < 0.75 < rare["lost_high"]
+    assert rare["lost_random"] == pytest.approx(0.05)

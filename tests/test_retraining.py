@@ -72,7 +72,7 @@ def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing
 
 
 def test_what_was_trained_by_one_check_serves_another_and_a_lost_reading_only_is_trained_again(given, home):
-    settings = RemovalSettings(**given, removed_for=2, top=2, share=0.1, seeds=1)
+    settings = RemovalSettings(**given, removed_for=2, top=2, share=0.1, pairs=2, seeds=1)
     before = dates(home)
     found = check_removal(settings, SilentProgress(), home / "removal")
     after = dates(home)
@@ -89,6 +89,9 @@ def test_what_was_trained_by_one_check_serves_another_and_a_lost_reading_only_is
     assert len(chosen) == 4
     assert all(point["predicted"] < 0 for point in chosen)  # what raised it most is left out
     assert {point["completion"] for point in chosen} == {query["title"] for query in QUERIES}
+    tokens = found["rare_tokens"]
+    assert [row["group"] for row in tokens] == ["rare", "frequent"] * 2
+    assert all(row["predicted"] < 0 and np.isfinite(row["measured"]) for row in tokens)
 
 
 def test_influence_of_every_token_adds_up_to_that_of_the_documents(toy_run):

@@ -85,7 +85,7 @@ def test_a_shipped_result_is_shown_and_said_to_be_one(open_page, runs, shipped):
     estimators = next(frame.value for frame in app.dataframe if "Score" in frame.value)
     assert estimators["Estimator"].iloc[0] == "EK-FAC" and " to " in estimators["Score"].iloc[0]
     assert app.button(key="measure_lds").label == "Measure it here"
-    assert len(app.get("plotly_chart")) == 2 + 1 + 4
+    assert len(app.get("plotly_chart")) == 2 + 1 + 5
 
 
 def test_what_was_measured_here_comes_before_what_was_shipped(open_page, runs, shipped):

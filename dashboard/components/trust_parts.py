@@ -121,12 +121,17 @@ def removal_part(result: analyses.Result) -> Part:
         of = points[(points["what"] == what) & points["predicted"].notna()]
         if len(of):
             pictures[f"Without {what}: predicted and measured"] = _scatter(of, what, float(calibration["slope"][what]))
+    rare = analyses.table(result, "rare_groups")
+    pictures["Rare and frequent tokens"] = _bars(rare, "lost", "group", "Share lost of what was learned")
     notes = (
         f"For {settings['removed_for']} completions {settings['top']} of {settings['documents']:,} documents were left "
         f"out, and apart from that the strongest {settings['share']:.0%} of all tokens; the model was trained anew, "
-        f"{settings['seeds']} times each. Intervals: 95%, over completions, those of slope and correlation over points."
+        f"in {settings['seeds']} orders of batches each. Intervals: 95%, over completions, of slope and correlation "
+        f"over points. Rare tokens: {rare['tokens'].min():,}, each beside a frequent one of like loss; the "
+        f"{settings['top']} documents strongest on the token are left out. Intervals there: over tokens. More than all "
+        "that was learned is lost where the other documents teach something else."
     )
-    return Part(sentence, pictures, ("methods", "calibration"), notes=notes)
+    return Part(sentence, pictures, ("methods", "calibration", "rare_groups"), notes=notes)
 
 
 def stability_part(result: analyses.Result) -> Part:

@@ -16,6 +16,8 @@ LABELS = {
     "curvature_error": "Error of the matrix", "solve_error": "Error of the solve", "correlation": "Correlation",
     "response_correlation": "With the response", "response_slope": "Response per predicted",
     "lds": "Score", "of_ceiling": "Of the ceiling", "rise": "Rise, nats", "of_bm25": "Times BM25's",
+    "group": "Tokens are", "tokens": "Tokens", "lost": "Lost of what was learned", "lost_random": "Lost without others",
+    "learned": "Learned, nats", "top_10": "Share of the ten", "loss": "Loss, nats",
     "what": "Left out", "method": "Chosen by", "slope": "Measured per predicted", "kept_damping": "Kept: damping",
     "kept_halves": "Kept: halves", "kept_seeds": "Kept: labels", "top_share": "Share of the ten",
     "null_share": "By chance below", "few_tokens": "In few tokens", "l2_l1": "L2 over L1",

@@ -14,7 +14,7 @@ LEAVE_OUT, STABILITY = "leave-out", "stability"
 NEEDED = {
     "exact": {"estimators"},
     "lds": {"estimators", "queries", "ceiling", "bench"},
-    "removal": {"methods", "points", "calibration"},
+    "removal": {"methods", "points", "calibration", "rare_groups"},
     LEAVE_OUT: {"completions", "documents", "chance"},
     STABILITY: {"completions", "rule"},
 }

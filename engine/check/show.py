@@ -99,15 +99,25 @@ def _removal(result: Result) -> list[Any]:
         fit.add_column(heading, justify="right", no_wrap=True)
     for row in result.tables["calibration"]:
         fit.add_row(row["what"], _interval(row, "slope"), _interval(row, "correlation"))
+    rare = Table(header_style="dim", expand=False)
+    rare.add_column("Tokens", no_wrap=True)
+    for heading in ("Their loss,\nnats", "Share of the\nten strongest", "Lost of what\nwas learned", "Without\nothers"):
+        rare.add_column(heading, justify="right", no_wrap=True)
+    for row in result.tables["rare_groups"]:
+        shares = (f"{round(row[name], 2) + 0.0:.0%}" for name in ("top_10", "lost", "lost_random"))  # no "-0%"
+        rare.add_row(f"{row['tokens']} {row['group']}", f"{row['loss']:.2f}", *shares)
     settings = result.settings
     reading = Text(
         f"For {settings['removed_for']} completions the {settings['top']} documents, and apart from that "
-        f"{settings['share']:.0%} of all loss terms, were left out and the model trained anew, {settings['seeds']} "
-        "times each. Rise: of the completion's loss against training on everything. 95% intervals over completions. "
+        f"{settings['share']:.0%} of all loss terms, were left out and the model trained anew, in "
+        f"{settings['seeds']} orders of batches each. Rise: of the completion's loss against training on everything. "
+        "95% intervals over completions. "
+        "Rare tokens stand beside frequent ones of like loss; what reading all documents taught the model of them is "
+        f"lost when their {settings['top']} strongest are left out, and more where the others teach something else. "
         f"Took {format_seconds(result.seconds)}.",
         style="dim",
     )
-    return [made, fit, reading]
+    return [made, fit, rare, reading]
 
 
 def _leave_out(result: Result) -> list[Any]:

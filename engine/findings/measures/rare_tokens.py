@@ -8,6 +8,7 @@ import pandas as pd
 
 from engine.analysis.rare_tokens import LOSS_BINS, frequency_correlation, token_concentration
 from engine.analysis.tails import cluster_interval, percentiles, permuted, rank_correlation
+from engine.check.found import find_result
 from engine.findings.groups import shortages
 from engine.findings.rules import RULES, Estimate
 from engine.findings.study import Found, Study
@@ -18,7 +19,7 @@ VERSION_DRAWS = 200
 """Draws of the intervals of other versions of the correlation."""
 CAUSAL = (
     "Whether a rare token is lost once its ten strongest documents are, and a frequent one is not, takes training: "
-    "`python -m engine check leave-out` answers it for one completion, `check removal` for many."
+    "`python -m engine check removal` answers it."
 )
 NO_CONTROLS = (
     "Gradient dot, BM25 and hidden states have one score per completion, not per token, so only shuffled frequencies "
@@ -36,7 +37,7 @@ def measure(study: Study) -> Found:
     if len(own) < len(found):
         opened.append("No completion token has documents of positive influence -- check the run's scores.")
     return Found(
-        own, {"shuffled labels": shuffled}, _sentence(own), _tables(study, table), [*opened, NO_CONTROLS, CAUSAL]
+        own, {"shuffled labels": shuffled}, _sentence(own), _tables(study, table), [*opened, NO_CONTROLS, _causal()]
     )
 
 
@@ -60,6 +61,23 @@ def correlation(study: Study, table: pd.DataFrame, part: str) -> tuple[Estimate,
     ends = cluster_interval(statistic, columns, clusters, study.draws, study.seed)
     shuffled = Estimate(float(np.nanmean(chance)) if np.isfinite(chance).any() else np.nan, low, high, units)
     return Estimate(statistic(*columns), *ends, units, nearer), shuffled
+
+
+def _causal() -> str:
+    """What training came to without the strongest documents of rare and of frequent tokens."""
+    found = find_result("removal").result
+    if found is None:
+        return CAUSAL
+    rows = {row["group"]: row for row in found.tables["rare_groups"]}
+    rare, frequent = (
+        f"{row['lost']:.0%} (95%: {row['lost_low']:.0%} to {row['lost_high']:.0%})"
+        for row in (rows["rare"], rows["frequent"])
+    )
+    return (
+        f"By training (`check removal`): without the {found.settings['top']} documents strongest on a token, "
+        f"{rows['rare']['tokens']} rare tokens lost {rare} of what reading had taught the model of them, as many "
+        f"frequent ones of like loss {frequent}."
+    )
 
 
 def _tables(study: Study, table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
