@@ -15,18 +15,11 @@ from engine import progress as progress_module
 from engine.analyse import ANALYSES
 from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
+from engine.findings.settings import FindingsSettings
 from engine.pipeline import SAMPLES
 from engine.review.command import add_flags as add_review_flags
 from engine.run import TOKEN_KINDS, Run
-from engine.settings import (
-    ESTIMATORS,
-    PRECONDITIONERS,
-    UNITS,
-    FindingsSettings,
-    FitSettings,
-    QuerySettings,
-    ScoreSettings,
-)
+from engine.settings import ESTIMATORS, PRECONDITIONERS, UNITS, FitSettings, QuerySettings, ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
 CHOICES = {

@@ -17,7 +17,8 @@ FILES = {
 }
 LIGHT = [
     *("engine", "engine.run", "engine.store", "engine.corpus", "engine.jobs", "engine.settings", "engine.export"),
-    *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.__main__"),
+    *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.checks", "engine.check.settings"),
+    "engine.__main__",
     *(
         name
         for name in FILES

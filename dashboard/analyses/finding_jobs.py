@@ -6,8 +6,8 @@ from typing import Any
 
 from dashboard import data
 from dashboard.analyses.findings import CLAIMS, Measured, kept_in, state_of
+from engine.findings.settings import FindingsSettings
 from engine.run import Run
-from engine.settings import FindingsSettings
 from engine.store import RunFolder, repository_folder
 
 

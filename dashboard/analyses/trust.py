@@ -23,9 +23,10 @@ from engine.check.found import (
 )
 from engine.check.found import leave_outs as found_leave_outs
 from engine.check.result import Result, read_result
+from engine.check.settings import LeaveOutSettings
 from engine.checks import CHECKS, command, kept_at
 from engine.run import Run
-from engine.settings import ESTIMATORS, LeaveOutSettings
+from engine.settings import ESTIMATORS
 
 __all__ = [
     "BM25", "DOCUMENTS", "INFLUENCE", "LEAVE_OUT", "RANDOM", "STABILITY", "TOKENS", "Found", "Result", "is_of_run",

@@ -21,6 +21,7 @@ from engine.analysis.resampling import mean_with_interval
 from engine.batching import pad
 from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
 from engine.check.result import Tables
+from engine.check.settings import ExactSettings
 from engine.check.tiny import Tiny, make_tiny
 from engine.ekfac import LayerFactors, one_thread, precondition
 from engine.factors import fit, read_factors
@@ -31,7 +32,7 @@ from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
 from engine.refine import conjugate_gradients, gauss_newton_product
 from engine.refined_queries import ITERATIONS
-from engine.settings import DAMPING_FACTOR, ESTIMATORS, FACTORED, REFINED, ExactSettings, FitSettings
+from engine.settings import DAMPING_FACTOR, ESTIMATORS, FACTORED, REFINED, FitSettings
 from engine.store import RunFolder
 
 
