@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from engine.analysis.leaving_out import predicted_changes
 from engine.analysis.matrix import influence_matrix
 from engine.errors import WhenceError
@@ -50,7 +50,7 @@ def open_review(run: Run) -> Review:
     Raises:
         WhenceError: If its database cannot be opened.
     """
-    return _review(run, database_url(data.runs_folder()))
+    return _review(run, database_url(runs.runs_folder()))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
@@ -72,7 +72,7 @@ def documents_of(run: Run, queue: Queue) -> pd.DataFrame:
     Raises:
         WhenceError: If there is no such completion or document.
     """
-    return _documents(run, replace(queue, show="all").query_string(), database_url(data.runs_folder()))
+    return _documents(run, replace(queue, show="all").query_string(), database_url(runs.runs_folder()))
 
 
 @st.cache_data(max_entries=16, show_spinner="Putting the queue together …", hash_funcs=_OF_RUN)

@@ -10,7 +10,7 @@ import pandas as pd
 import regex
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs
 from dashboard.analyses import trust
 from dashboard.analyses import word_order as orders
 from engine.analysis.matrix import influence_matrix
@@ -194,14 +194,14 @@ def _top(found: list[Word]) -> tuple[list[str], float]:
     return list(dict.fromkeys(named)), carried
 
 
-def submit_words(run: Run, query: int, document: int, title: str) -> data.Job:
+def submit_words(run: Run, query: int, document: int, title: str) -> jobs.Job:
     """Ask for the words of a document that are not stored."""
-    return data.submit_tokens(run, query, document, "prediction", title)
+    return jobs.submit_tokens(run, query, document, "prediction", title)
 
 
-def words_job(run: Run, query: int, document: int) -> data.Job | None:
+def words_job(run: Run, query: int, document: int) -> jobs.Job | None:
     """The last request for them; None if there was none."""
-    return data.token_job(run, query, document, "prediction")
+    return jobs.token_job(run, query, document, "prediction")
 
 
 # Other orders of its words

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import jobs
 from engine.ablation_file import ablation_key, read_ablation, read_top, top_changed
 from engine.analysis.ablation import Ablation, VariantInfluence, summarise
 from engine.analysis.document_tokens import unit_influence
@@ -86,23 +86,23 @@ def joined(found: Ablation, *others: Ablation | None) -> Ablation:
 def submit_ablation(run: Run, query: int, document: int, settings: VariantSettings, title: str) -> None:
     """Ask for variants of a document."""
     asked: dict[str, Any] = {"settings": asdict(settings)}
-    data.submit("ablate", _about(run, query, document, ablation_key(settings)) | asked, title)
+    jobs.submit("ablate", _about(run, query, document, ablation_key(settings)) | asked, title)
 
 
-def ablation_job(run: Run, query: int, document: int, key: str) -> data.Job | None:
+def ablation_job(run: Run, query: int, document: int, key: str) -> jobs.Job | None:
     """The last request for these variants; None if there was none."""
-    return data.find_job("ablate", _about(run, query, document, key))
+    return jobs.find_job("ablate", _about(run, query, document, key))
 
 
 def submit_top(run: Run) -> None:
     """Ask for variants of the strongest documents of all completions."""
     title = f"Word order of the strongest documents, {run.name}"
-    data.submit("ablate_top", {"run": str(run.path.resolve()), "per_query": PER_QUERY}, title)
+    jobs.submit("ablate_top", {"run": str(run.path.resolve()), "per_query": PER_QUERY}, title)
 
 
-def top_job(run: Run) -> data.Job | None:
+def top_job(run: Run) -> jobs.Job | None:
     """The last request for them; None if there was none."""
-    return data.find_job("ablate_top", {"run": str(run.path.resolve())})
+    return jobs.find_job("ablate_top", {"run": str(run.path.resolve())})
 
 
 def word_order_effects(run: Run) -> pd.DataFrame:

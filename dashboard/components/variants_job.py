@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs
 from dashboard.analyses import word_order as analyses
 from dashboard.components import text
 from dashboard.components.job_panel import job_panel
@@ -62,6 +62,6 @@ def variants_or_job(
     job = analyses.ablation_job(*asked)
     if job is not None and job.state == "done":
         st.error("The variants were computed but are not there any more.", icon=":material/error:")
-        st.button("Compute them again", on_click=data.submit_again, args=(job,))
+        st.button("Compute them again", on_click=jobs.submit_again, args=(job,))
     job_panel(lambda: analyses.ablation_job(*asked), key=panel)
     return None

@@ -4,7 +4,7 @@ import math
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import story as analyses
 from dashboard.analyses import word_order as orders
 from dashboard.components import text
@@ -155,7 +155,7 @@ def _closer(view: str, run: data.Run, told: analyses.Told) -> None:
     if not presenting():
         st.page_link(
             f"views/{view}.py", label="Look closer", icon=":material/search:",
-            query_params=data.run_address() | {"query": told.completion.id},
+            query_params=runs.run_address() | {"query": told.completion.id},
         )  # fmt: skip
 
 
