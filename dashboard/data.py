@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import text
+from dashboard.runs import OF_RUN
 from engine.analysis.document_tokens import START_PLACE, scale_of, token_table, unit_influence
 from engine.analysis.ranking import Size, headline, rank_by_size, rank_documents
 from engine.analysis.units import Unit, display_units
@@ -18,8 +19,6 @@ __all__ = [
     "START_PLACE", "Run", "TokenInfluence", "Unit", "headline", "mixing", "sampled", "scale_of", "token_table",
     "unit_influence",
 ]  # fmt: skip
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Completion:
     log_prob: float
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def completions(run: Run) -> list[Completion]:
     """The completions under study of a run, in order."""
     seen: dict[str, int] = {}
@@ -62,7 +61,7 @@ def completions(run: Run) -> list[Completion]:
     return found
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
 def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | None = None) -> pd.DataFrame:
     """Documents by influence on a completion, or on its tokens ``tokens`` (:func:`rank_documents`).
 
@@ -95,14 +94,14 @@ def select(table: pd.DataFrame, raised: bool, sources: Collection[str], language
     return table.reset_index(drop=True)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
 def document_units(run: Run, document: int) -> tuple[str, list[Unit]]:
     """A document's text and the pieces it is shown in."""
     text = run.text(document)
     return text, display_units(text, run.document_tokens(document))
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_RUN)
 def completion_units(run: Run, query: int, side: str = "completion") -> tuple[str, list[Unit], pd.DataFrame]:
     """Prompt and completion as one text, its pieces, and the rows of its tokens.
 

@@ -19,6 +19,8 @@ CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focu
 """What the address holds about one run and means nothing in another."""
 OF_COMPLETION = ("tokens", "document", "token", "word", "edit", "other")
 """What it holds about one completion."""
+OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
+"""How caches tell runs apart: by folder, and by when it was scored."""
 
 
 def runs_folder() -> Path:

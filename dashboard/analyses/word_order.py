@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import jobs
+from dashboard.runs import OF_RUN
 from engine.ablation_file import ablation_key, read_ablation, read_top, top_changed
 from engine.analysis.ablation import Ablation, VariantInfluence, summarise
 from engine.analysis.document_tokens import unit_influence
@@ -24,8 +25,6 @@ from engine.variants import MADE, OF_CORPUS, ORIGINAL, RECORDED, VariantSettings
 __all__ = [
     "ALL_KINDS", "MADE", "OF_CORPUS", "RECORDED", "Ablation", "VariantInfluence", "VariantSettings", "summarise",
 ]  # fmt: skip
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 PER_QUERY = 3
@@ -72,7 +71,7 @@ def ablation(run: Run, query: int, document: int, key: str) -> Ablation | None:
     return _ablation(run, query, document, key, changed) if changed else None
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
 def _ablation(run: Run, query: int, document: int, key: str, changed: int) -> Ablation | None:
     return read_ablation(run, query, document, key)
 
@@ -110,7 +109,7 @@ def word_order_effects(run: Run) -> pd.DataFrame:
     return _effects(run, top_changed(run.folder))
 
 
-@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=OF_RUN)
 def _effects(run: Run, changed: float) -> pd.DataFrame:
     queries = run.queries.set_index("query")
     found = effects(read_top(run.folder, queries.index.tolist()), queries["kind"])
@@ -122,7 +121,7 @@ def word_order_spread(run: Run, measure: str, kind: str = ALL_KINDS) -> pd.DataF
     return _spread(run, measure, kind, top_changed(run.folder))
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def _spread(run: Run, measure: str, kind: str, changed: float) -> pd.DataFrame:
     found = _effects(run, changed)
     if kind == ALL_KINDS:
