@@ -1,1 +1,1 @@
-"""The browser pages: what they show comes from :mod:`dashboard.data` alone."""
+"""The browser pages: what they show comes through :mod:`dashboard.runs`, ``data``, ``jobs`` and ``analyses`` alone."""

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.check.result import Result, Tables, kept
-from engine.errors import WhenceError
-from engine.export import without_nan
-from engine.progress import Progress
-from engine.settings import (
+from engine.check.settings import (
     CheckBifSettings,
     ExactSettings,
     LdsSettings,
     LeaveOutSettings,
     RemovalSettings,
     StabilitySettings,
-    flags,
 )
+from engine.errors import WhenceError
+from engine.export import without_nan
+from engine.progress import Progress
+from engine.settings import flags
 from engine.store import RunFolder
 
 HOME = Path("runs") / "checks"

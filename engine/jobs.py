@@ -13,12 +13,11 @@ Files in ``home``::
     worker.log      what the worker printed
 """
 
-import contextlib
 import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,14 +26,12 @@ import sqlalchemy as sa
 from sqlalchemy import Column
 
 from engine.errors import WhenceError
-from engine.locks import guard
+from engine.sqlite import open_sqlite, transaction
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 DEAD_AFTER_S = 15.0
 MAX_ATTEMPTS = 3
-BUSY_TIMEOUT_S = 30.0
-"""How long a writer waits for another one; a write takes about a millisecond."""
 
 STOPPED = "The worker stopped; the job is queued again."
 DIED_TOO_OFTEN = (
@@ -143,16 +140,12 @@ class JobTable:
     def __init__(self, home: Path, dead_after_s: float = DEAD_AFTER_S) -> None:
         self.home = Path(home).resolve()
         self._dead_after_s = dead_after_s
-        self._engine = sa.create_engine(
+        self._engine = open_sqlite(
             f"sqlite:///{self.home / 'jobs.sqlite'}",
-            isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": BUSY_TIMEOUT_S},
+            _jobs.metadata,
+            synchronous="NORMAL",
             json_serializer=functools.partial(json.dumps, sort_keys=True),  # equal arguments, equal text
         )
-        sa.event.listen(self._engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = NORMAL"))
-        with guard(self.home), self._engine.connect() as connection:  # the switch to WAL cannot wait its turn
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            _jobs.metadata.create_all(connection)
 
     def submit(self, kind: str, arguments: dict[str, Any], title: str) -> Job:
         """Queue a job, or return the one that is queued or running with the same kind and arguments.
@@ -163,7 +156,7 @@ class JobTable:
         active = _jobs.c.state.in_(("queued", "running"))
         values: dict[str, Any] = {"kind": kind, "arguments": arguments, "title": title}
         values |= {"state": "queued", "created": time.time()}
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             row = connection.execute(sa.select(_jobs).where(*same, active)).first()
             if row is None:
                 row = connection.execute(sa.insert(_jobs).values(values).returning(_jobs)).one()
@@ -191,7 +184,7 @@ class JobTable:
         """Cancel a queued job at once; ask a running one to stop, which it does at its next progress."""
         at_once = {"state": "cancelled", "finished": time.time(), "message": "Cancelled before it started."}
         this = sa.update(_jobs).where(_jobs.c.id == job_id)
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(this.where(_jobs.c.state == "queued").values(at_once))
             connection.execute(this.where(_jobs.c.state == "running").values(cancel_requested=True))
         return self.get(job_id)
@@ -281,18 +274,6 @@ class JobTable:
                     values = {"state": "failed", "finished": time.time(), "message": DIED_TOO_OFTEN}
                 if connection.execute(_as_claimed(job).values(values)).rowcount:
                     self.append_log(job.id, values["message"])
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """Several statements as one; the write lock comes first, as a reader turned writer cannot wait."""
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
 
 
 def _as_claimed(job: Job) -> sa.Update:

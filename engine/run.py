@@ -1,6 +1,5 @@
 """Read a run: the one door to its tables, for pages, analyses and the command line (no torch)."""
 
-import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -17,6 +15,7 @@ from engine.corpus import Tokens
 from engine.errors import RunError
 from engine.settings import ESTIMATORS, SAMPLED, UNITS
 from engine.store import RunFolder
+from engine.tables import open_tables
 
 TokenKind = Literal["position", "prediction"]
 TOKEN_KINDS: tuple[str, ...] = get_args(TokenKind)
@@ -166,7 +165,7 @@ class Run:
     @cached_property
     def scored_documents(self) -> int:
         """How many documents were scored; the prefilter leaves some out."""
-        return sum(pq.read_metadata(file).num_rows for file in (self.path / "score" / "documents").glob("*.parquet"))
+        return sum(pq.read_metadata(file).num_rows for file in self.folder.shards("documents").glob("*.parquet"))
 
     def text(self, document: int) -> str:
         """A document's text."""
@@ -219,7 +218,7 @@ class Run:
             gradient_norm
         """
         rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
-        with self._tables() as tables:
+        with open_tables(documents=self.folder.shards("documents"), lexical=self.folder.lexical) as tables:
             table = tables.execute(f"SELECT document, {baselines} {rows}").df()
             total = np.zeros(len(table), dtype=np.float32)
             for start in range(0, len(chosen), COLUMNS):
@@ -237,15 +236,14 @@ class Run:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         completion_tokens = len(self._known_tokens(query))
         on_demand = self.folder.on_demand(kind, query, document)
-        found = _rows(
-            "SELECT positions, influence FROM read_parquet($source) WHERE query = $query AND document = $document",
-            source=_literal(on_demand) if on_demand.is_file() else self._shards(TABLE_OF_KIND[kind]),
-            query=int(query),  # a table's cells are numpy's
-            document=int(document),
-        )
-        if not found:
+        stored = on_demand if on_demand.is_file() else self.folder.shards(TABLE_OF_KIND[kind])
+        statement = "SELECT positions, influence FROM tokens WHERE query = $query AND document = $document"
+        wanted = {"query": int(query), "document": int(document)}  # a table's cells are numpy's
+        with open_tables(tokens=stored) as tables:
+            found = tables.execute(statement, wanted).fetchone()
+        if found is None:
             return None
-        positions, influence = found[0]
+        positions, influence = found
         values = np.asarray(influence, dtype=np.float32).reshape(completion_tokens, positions)
         return TokenInfluence(kind, values, self.has_start)
 
@@ -253,11 +251,9 @@ class Run:
         """Documents whose token influences on a completion are stored, by the score step or on demand, in order."""
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
-        rows = _rows(
-            "SELECT document FROM read_parquet($source) WHERE query = $query ORDER BY document",
-            source=self._shards(TABLE_OF_KIND[kind]),
-            query=int(query),
-        )
+        statement = "SELECT document FROM tokens WHERE query = $query ORDER BY document"
+        with open_tables(tokens=self.folder.shards(TABLE_OF_KIND[kind])) as tables:
+            rows = tables.execute(statement, {"query": int(query)}).fetchall()
         on_demand = self.folder.on_demand(kind, query, 0).parent.glob(f"{kind}-{query}-*.parquet")
         return sorted({row[0] for row in rows} | {int(file.stem.split("-")[-1]) for file in on_demand})
 
@@ -265,7 +261,7 @@ class Run:
         """:meth:`token_influence` of every document that has them, with its number, in order; read in one go."""
         documents = self.documents_with_tokens(query, kind)
         rows = len(self._known_tokens(query))
-        files = sorted((self.path / "score" / TABLE_OF_KIND[kind]).glob("*.parquet"))
+        files = sorted(self.folder.shards(TABLE_OF_KIND[kind]).glob("*.parquet"))
         table = pq.read_table(files, columns=["document", "influence"], filters=[("query", "=", int(query))])
         place = {number: row for row, number in enumerate(table["document"].to_pylist())}
         for document in documents:
@@ -315,28 +311,6 @@ class Run:
         if not rows:
             raise RunError(f"document {document} is not in this run -- it has {len(self.documents)} documents.")
         return rows[0]
-
-    def _shards(self, table: str) -> str:
-        """Pattern of the files of a table."""
-        return f"{_literal(self.path / 'score' / table)}/*.parquet"
-
-    def _tables(self) -> duckdb.DuckDBPyConnection:
-        """A connection that knows the score step's tables ``documents`` and ``lexical``; the caller closes it."""
-        connection = duckdb.connect()
-        for name, source in (("documents", self._shards("documents")), ("lexical", _literal(self.folder.lexical))):
-            connection.from_parquet(source).create_view(name)
-        return connection
-
-
-def _literal(path: Path) -> str:
-    """The path as a pattern that matches nothing else, whatever the folder is called."""
-    return glob.escape(str(path))
-
-
-def _rows(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    """Rows of a statement, on a cursor of its own: several pages ask at once."""
-    with duckdb.cursor() as cursor:
-        return cursor.execute(statement, parameters).fetchall()
 
 
 def readable(name: str) -> str:

@@ -31,14 +31,24 @@ PRECONDITIONERS = {"ekfac": "EK-FAC", "none": "none"}
 """What sets the pace of the Bayesian influence function's sampler in each direction."""
 
 
-def _at_least(settings: Any, **least: float) -> None:
+def at_least(settings: Any, **least: float) -> None:
+    """Refuse settings of which one is less than its bound; None is no value.
+
+    Raises:
+        WhenceError: That says which.
+    """
     for name, bound in least.items():
         value = getattr(settings, name)
         if value is not None and value < bound:
             raise WhenceError(f"{name} is {value} -- it must be at least {bound}.")
 
 
-def _known_estimator(estimator: str) -> None:
+def known_estimator(estimator: str) -> None:
+    """Refuse an estimator of another name.
+
+    Raises:
+        WhenceError: That says which there are.
+    """
     if estimator not in ESTIMATORS:
         raise WhenceError(f"estimator {estimator!r} is unknown -- choose one of {', '.join(ESTIMATORS)}.")
 
@@ -110,8 +120,8 @@ class FitSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        _at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
-        _known_estimator(self.estimator)
+        at_least(self, fit_documents=1, overlap=0, batch_tokens=1)
+        known_estimator(self.estimator)
         known = self.training_windows
         if known is not None and known != "corpus" and not (isinstance(known, int) and known > 0):
             raise WhenceError(f"training_windows is {known!r} -- give a positive number, or 'corpus'.")
@@ -135,7 +145,7 @@ class QuerySettings:
     cg_documents: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, cg_iterations=1, cg_documents=1)
+        at_least(self, cg_iterations=1, cg_documents=1)
         if self.measurement not in UNITS:
             raise WhenceError(f"measurement {self.measurement!r} is unknown -- choose one of {', '.join(UNITS)}.")
         if self.damping_factor is not None:
@@ -187,7 +197,7 @@ class ScoreSettings:
     preconditioner: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
+        at_least(self, keep_tokens=0, keep_prediction=0, batch_tokens=1, memory_gb=0)
         if not 0 < self.rank_error < 1:
             raise WhenceError(f"rank_error is {self.rank_error} -- it is a relative error -- choose between 0 and 1.")
         self.sampler(BifSettings.damping_factor, 0)  # checks its own
@@ -217,196 +227,6 @@ def deciding(step: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of a step that decide its results; one that was not there when they were kept has its default."""
     defaults = {field.name: field.default for field in fields(SETTINGS[step])}
     return {name: value for name, value in (defaults | settings).items() if name not in SPEED_ONLY}
-
-
-@dataclass(frozen=True)
-class ExactSettings:
-    """Settings of ``check exact``.
-
-    Attributes:
-        corpus: JSONL file of documents; None for the sample's.
-        documents: Documents that the tiny model is trained on.
-        queries: Completions to study.
-        responses: Documents whose proximal Bregman response is computed.
-        layers: ``mlp``, ``attention``, ``all`` or a regular expression on the tiny model's layer names.
-        seed: Of weights, labels and the choice of documents.
-    """
-
-    corpus: str | None = None
-    documents: int = 128
-    queries: int = 12
-    responses: int = 16
-    layers: str = "mlp"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.responses < 3 or self.documents < self.responses or self.queries < 2:
-            raise WhenceError(
-                f"{self.documents} documents, {self.responses} responses and {self.queries} queries -- a correlation "
-                "needs 3 documents, an interval 2 queries, and responses are of the documents -- ask for more."
-            )
-
-
-@dataclass(frozen=True)
-class RetrainingSettings:
-    """Settings of the checks that train a model again and again.
-
-    Attributes:
-        model: Hugging Face causal language model; None for the sample's small one.
-        own_weights: Begin with the model's own weights, which must not have read the documents. Else weights of the
-            same shape are trained from scratch on all other documents of the corpus.
-        corpus: JSONL file of documents; None for the sample's.
-        queries: JSONL file of completions; None for the sample's.
-        documents: Documents that are read or left out: for each completion the nearest by BM25, the rest at random.
-        completions: Completions to study, drawn at random.
-        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
-        damping_factor: Damping as a multiple of each layer's own mean eigenvalue; of ``bif`` it stays the usual one.
-        seed: Of all that is drawn.
-        device: ``cpu``, ``cuda``, ...
-    """
-
-    model: str | None = None
-    own_weights: bool = False
-    corpus: str | None = None
-    queries: str | None = None
-    documents: int = 600
-    completions: int = 40
-    layers: str = "mlp"
-    damping_factor: float = DAMPING_FACTOR
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        _at_least(self, documents=10, completions=2)
-
-
-@dataclass(frozen=True)
-class LdsSettings(RetrainingSettings):
-    """Settings of ``check lds``.
-
-    Attributes:
-        masks: Random halves of the documents that a model is fine-tuned on.
-        seeds: Fine-tunings of each half, which differ in the order of batches.
-        estimators: Estimators held against training; None for all but ``ekfac-cg``, which takes hours more.
-        draws: Of ``bif``: draws of a chain; None for 25.
-    """
-
-    masks: int = 100
-    seeds: int = 2
-    estimators: Sequence[str] | None = None
-    draws: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, masks=3, seeds=2, draws=8)
-        for estimator in self.estimators or ():
-            _known_estimator(estimator)
-
-
-@dataclass(frozen=True)
-class RemovalSettings(RetrainingSettings):
-    """Settings of ``check removal``.
-
-    Attributes:
-        removed_for: Completions for which documents and tokens are left out.
-        top: Documents left out.
-        share: Share of all loss terms left out, apart from that.
-        pairs: Rare completion tokens, each beside a frequent one of like loss, whose strongest documents are left out.
-        seeds: Trainings without them, which differ in the order of batches.
-    """
-
-    removed_for: int = 12
-    top: int = 10
-    share: float = 0.01
-    pairs: int = 15
-    seeds: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, removed_for=2, top=1, pairs=2, seeds=1)
-        if not 0 < self.share < 1:
-            raise WhenceError(f"share is {self.share} -- it is a share of all loss terms -- choose between 0 and 1.")
-        if self.removed_for > self.completions or self.top >= self.documents:
-            raise WhenceError(
-                f"removed_for is {self.removed_for} of {self.completions} completions, top {self.top} of "
-                f"{self.documents} documents -- there are not as many, or nothing would be left -- ask for fewer."
-            )
-
-
-@dataclass(frozen=True)
-class LeaveOutSettings:
-    """Settings of ``check leave-out``.
-
-    Attributes:
-        run: Folder of a finished run.
-        query: Title or id of the completion.
-        documents: Titles or ids of the documents to leave out; None for the strongest.
-        top: How many of the strongest are left out where none are named.
-        beside: Documents that are trained on beside them, drawn at random.
-        epochs: Passes over them.
-        rate: Highest learning rate.
-        seeds: Trainings of each kind, which differ in the order of batches.
-        seed: Of the documents drawn at random.
-    """
-
-    run: str
-    query: str
-    documents: Sequence[str] | None = None
-    top: int = 10
-    beside: int = 500
-    epochs: int = 3
-    rate: float = 1e-3
-    seeds: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least(self, top=1, beside=1, epochs=1, seeds=1, seed=0)
-        if not self.rate > 0:
-            raise WhenceError(f"rate is {self.rate} -- nothing would be learned -- use a positive learning rate.")
-
-
-@dataclass(frozen=True)
-class StabilitySettings:
-    """Settings of ``check stability``.
-
-    Attributes:
-        run: Folder of a finished run.
-        directions: Random directions that show what a meaningless one finds, at least 200.
-        seed: Of the directions and of the halves.
-        memory_gb: Memory for gradients that share a pass over the corpus. Changes speed only.
-    """
-
-    run: str
-    directions: int = 200
-    seed: int = 0
-    memory_gb: float = 4.0
-
-    def __post_init__(self) -> None:
-        _at_least(self, directions=200, seed=0, memory_gb=0)
-
-
-@dataclass(frozen=True)
-class FindingsSettings:
-    """Settings of ``findings``.
-
-    Attributes:
-        run: Folder of a finished run.
-        other: Folder of a finished run of a larger or smaller model on the same corpus and completions.
-        truth: JSON file that says what is known of the completions; None for the sample's own on the sample's corpus.
-        only: Names of the findings to measure; None for all.
-        draws: Draws of an interval or a null.
-        seed: Of all that is drawn.
-    """
-
-    run: str
-    other: str | None = None
-    truth: str | None = None
-    only: Sequence[str] | None = None
-    draws: int = 2_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least(self, draws=1, seed=0)
 
 
 @dataclass(frozen=True)
@@ -444,7 +264,7 @@ class BifSettings:
     batch_tokens: int = 2048
 
     def __post_init__(self) -> None:
-        _at_least(self, chains=1, burn_in=0, draws=8, every=1, batch=1, seed=0, batch_tokens=1)
+        at_least(self, chains=1, burn_in=0, draws=8, every=1, batch=1, seed=0, batch_tokens=1)
         if self.n_beta is not None and not 0 < self.n_beta < math.inf:
             raise WhenceError(
                 f"n_beta is {self.n_beta} -- it is how firmly the corpus holds the weights -- use a positive number."
@@ -457,20 +277,3 @@ class BifSettings:
         if self.preconditioner not in PRECONDITIONERS:
             known = ", ".join(PRECONDITIONERS)
             raise WhenceError(f"preconditioner {self.preconditioner!r} is unknown -- choose one of {known}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckBifSettings(BifSettings):
-    """Settings of ``check bif``.
-
-    Attributes:
-        run: Folder of a finished run.
-        documents: Documents that are read at each draw, taken at random; ``all`` for all.
-    """
-
-    run: str
-    documents: int | None = 600
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, documents=3)

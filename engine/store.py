@@ -166,9 +166,13 @@ class RunFolder:
     def readings(self) -> Path:
         return self.path / "score" / "readings"
 
+    def shards(self, table: str) -> Path:
+        """Folder of the shards of ``documents``, ``tokens`` or ``prediction``."""
+        return self.path / "score" / table
+
     def shard(self, table: str, number: int) -> Path:
-        """A shard of ``documents``, ``tokens`` or ``prediction``."""
-        return self.path / "score" / table / f"{number:05}.parquet"
+        """One of the :meth:`shards`."""
+        return self.shards(table) / f"{number:05}.parquet"
 
     def on_demand(self, kind: str, query: int, document: int) -> Path:
         return self.path / "score" / "on_demand" / f"{kind}-{query}-{document}.parquet"

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import duckdb
 import regex
 
 from engine.run import Run
+from engine.tables import open_tables
 from engine.variants import occurrences
 
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
@@ -44,7 +44,7 @@ def document_frequency(run: Run, strings: Sequence[str]) -> dict[str, int]:
     if not strings:
         return {}
     counts = ", ".join("count(*) FILTER (contains(lower(text), ?))" for _ in strings)
-    with duckdb.cursor() as cursor:
-        row = cursor.execute(f"SELECT {counts} FROM read_parquet(?)", [*strings, str(run.folder.documents)]).fetchone()
+    with open_tables(documents=run.folder.documents) as tables:
+        row = tables.execute(f"SELECT {counts} FROM documents", list(strings)).fetchone()
     assert row is not None
     return dict(zip(strings, row, strict=True))

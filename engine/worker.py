@@ -191,7 +191,7 @@ def _map(context: WorkerContext, arguments: dict[str, Any], progress: Progress) 
 
 def _findings(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from engine.findings.findings import measure_findings
-    from engine.settings import FindingsSettings
+    from engine.findings.settings import FindingsSettings
 
     measure_findings(FindingsSettings(**arguments), progress)
     return {}

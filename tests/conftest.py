@@ -94,7 +94,7 @@ def _sample_is_computed_meanwhile(request, tmp_path_factory) -> Iterator[None]:
 @pytest.fixture
 def no_worker(monkeypatch):
     """Pages ask for jobs; nobody does them."""
-    monkeypatch.setattr("dashboard.data.ensure_worker", lambda home: None)
+    monkeypatch.setattr("dashboard.jobs.ensure_worker", lambda home: None)
 
 
 @pytest.fixture(scope="session")

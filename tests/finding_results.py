@@ -10,9 +10,9 @@ import numpy as np
 from engine.check.result import Result
 from engine.findings.findings import measure_findings
 from engine.findings.rules import RULES, Estimate
+from engine.findings.settings import FindingsSettings
 from engine.findings.study import CONTROLS, Found
 from engine.run import Run
-from engine.settings import FindingsSettings
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def write_findings(run: Run, found: Mapping[str, Found], **settings: object) -> 
     Args:
         run: The run.
         found: What was found, by the finding's name.
-        settings: As in :class:`engine.settings.FindingsSettings`.
+        settings: As in :class:`engine.findings.settings.FindingsSettings`.
     """
     with measuring(found):
         return measure_findings(FindingsSettings(str(run.path), only=list(found), **settings))

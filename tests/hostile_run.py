@@ -8,10 +8,10 @@ from made_checks import keep, stability_tables
 from tiny_run import PAYLOADS, hostile_documents, plain_documents, plain_queries, scored, write_tiny_run
 
 from engine.ablation_file import write_ablation
+from engine.check.settings import StabilitySettings
 from engine.checks import kept_at
 from engine.document_map import DocumentMap, MapSettings, write_map
 from engine.run import Run
-from engine.settings import StabilitySettings
 from engine.variants import VariantSettings
 
 WALL = 100_000

@@ -17,14 +17,18 @@ FILES = {
 }
 LIGHT = [
     *("engine", "engine.run", "engine.store", "engine.corpus", "engine.jobs", "engine.settings", "engine.export"),
-    *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.__main__"),
+    *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.checks", "engine.check.settings"),
+    "engine.__main__",
     *(
         name
         for name in FILES
         if name.startswith(("engine.analysis", "engine.findings", "engine.readers", "engine.report", "engine.review"))
     ),
 ]
-DOORS = {"dashboard.data", *(name for name in FILES if name.startswith("dashboard.analyses."))}
+DOORS = {
+    *("dashboard.runs", "dashboard.data", "dashboard.jobs"),
+    *(name for name in FILES if name.startswith("dashboard.analyses.")),
+}
 WORDS = "dashboard.components.text"
 """Words and numbers are the engine's, so that pages and reports say the same."""
 VIEWS = [name for name in FILES if name.startswith("dashboard.views.")]
@@ -100,13 +104,13 @@ def test_no_page_sees_torch(name):
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_views_use_the_data_the_components_and_nothing_else_of_ours(name):
+def test_views_use_the_doors_the_components_and_nothing_else_of_ours(name):
     for module in imports(name, everywhere=True):
         ours = module in (*DOORS, "dashboard.components") or module.startswith("dashboard.components.")
         assert ours or module.split(".")[0] in {"streamlit", "pandas", *sys.stdlib_module_names}, module
 
 
-def test_pages_reach_the_engine_through_the_data_only():
+def test_pages_reach_the_engine_through_the_doors_only():
     users = {
         name for name in FILES if name.startswith("dashboard") and any(m.startswith("engine") for m in imports(name))
     }

@@ -28,9 +28,9 @@ from engine import (
     score,
     token_influence,
 )
+from engine.check.settings import LdsSettings
 from engine.model import prepare, tracked_layers
 from engine.progress import SilentProgress
-from engine.settings import LdsSettings
 from engine.store import RunFolder
 
 

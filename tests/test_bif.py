@@ -15,6 +15,7 @@ from engine.batching import pad
 from engine.check.bayesian import check_bif
 from engine.check.dense import TrackedWeights, gauss_newton
 from engine.check.result import read_result
+from engine.check.settings import CheckBifSettings
 from engine.corpus import Query
 from engine.errors import RunError, WhenceError
 from engine.factors import fit, read_factors, run_cutting
@@ -23,7 +24,7 @@ from engine.model import LanguageModel, prepare, tracked_layers
 from engine.progress import SilentProgress
 from engine.queries import measured_values, query, tokenize_query
 from engine.run import Run
-from engine.settings import BifSettings, CheckBifSettings, FitSettings
+from engine.settings import BifSettings, FitSettings
 from engine.store import RunFolder
 from engine.windows import shard_windows
 

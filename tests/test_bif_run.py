@@ -15,15 +15,17 @@ from engine import FitSettings, QuerySettings, Run, ScoreSettings, bif, fit, que
 from engine.__main__ import main
 from engine.ablations import ablate
 from engine.check.bayesian import check_bif
+from engine.check.settings import CheckBifSettings, StabilitySettings
 from engine.check.stability import check_stability
 from engine.errors import RunError, WhenceError
 from engine.findings.findings import measure_findings
+from engine.findings.settings import FindingsSettings
 from engine.live import load_run
 from engine.mixing import mixing
 from engine.pipeline import RunConfig, is_computed, read_config
 from engine.progress import SilentProgress
 from engine.sampled_scores import sampler_of, stored_readings
-from engine.settings import BifSettings, CheckBifSettings, FindingsSettings, StabilitySettings
+from engine.settings import BifSettings
 from engine.store import RunFolder
 
 SCORE = ScoreSettings(keep_prediction=2, chains=2, burn_in=2, draws=8, every=1, batch=20)

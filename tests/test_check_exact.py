@@ -12,11 +12,11 @@ from engine.batching import pad
 from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
 from engine.check.exact import check_exact
 from engine.check.result import read_result
+from engine.check.settings import ExactSettings
 from engine.corpus import Document
 from engine.errors import WhenceError
 from engine.model import tracked_layers
 from engine.progress import SilentProgress
-from engine.settings import ExactSettings
 from engine.windows import Cutting
 
 LAYER = r"h\.1\.mlp\.c_proj"

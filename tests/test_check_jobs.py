@@ -11,11 +11,11 @@ from toys import QUERIES
 
 from engine.__main__ import parser
 from engine.check.result import read_result
+from engine.check.settings import ExactSettings, LeaveOutSettings, RemovalSettings
 from engine.checks import CHECKS, choice_key, command, kept_at, result_file, run_check, settings_of
 from engine.errors import Cancelled, WhenceError
 from engine.jobs import Job, JobTable
 from engine.progress import SilentProgress
-from engine.settings import ExactSettings, LeaveOutSettings, RemovalSettings
 from engine.worker import serve
 
 QUICK = {"query": QUERIES[0]["id"], "documents": ["d1", "d2"], "beside": 8, "epochs": 1, "seeds": 1}

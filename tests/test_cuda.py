@@ -8,10 +8,10 @@ from toys import QUERIES, documents, write_jsonl
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
 from engine.check.leave_out import check_leave_out
 from engine.check.retraining import Bench
+from engine.check.settings import LeaveOutSettings, RetrainingSettings
 from engine.live import load_run, token_influence
 from engine.progress import SilentProgress
 from engine.run import Run
-from engine.settings import LeaveOutSettings, RetrainingSettings
 
 DEVICE = "cuda"
 ROUNDING = 2e-3

@@ -15,10 +15,10 @@ from dashboard.components import text
 from dashboard.components.leave_out_panel import NO_PREDICTION
 from engine.check.cost import ARMS, leave_out_seconds
 from engine.check.result import kept
+from engine.check.settings import LeaveOutSettings
 from engine.checks import kept_at
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.settings import LeaveOutSettings
 
 START = "Go on training without these documents"
 DOCUMENT = "The document below"

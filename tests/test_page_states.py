@@ -15,7 +15,7 @@ from page_words import words
 from streamlit.testing.v1 import AppTest
 from tiny_run import plain_documents, plain_queries, scored, write_tiny_run
 
-from dashboard import data
+from dashboard import runs
 from engine.ablation_file import write_ablation
 from engine.analysis.ranking import rank_documents
 from engine.document_map import STAMP, DocumentMap, MapSettings, write_map
@@ -348,7 +348,7 @@ def test_what_a_folder_holds_is_told_apart(tmp_path, monkeypatch):
     write_tiny_run(tmp_path / "same-name", plain_documents(3), plain_queries())
     written_by_another_version(tmp_path / "same_name")
     (tmp_path / "jobs").mkdir()
-    assert list(data.runs()) == ["Same name"]
-    assert {label: found.path.name for label, found in data.unreadable_runs().items()} == {
+    assert list(runs.finished_runs()) == ["Same name"]
+    assert {label: found.path.name for label, found in runs.unreadable_runs().items()} == {
         "Same name (same_name)": "same_name",
     }  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from engine.check import result as results
 from engine.check.result import kept, read_result
-from engine.settings import ExactSettings
+from engine.check.settings import ExactSettings
 
 
 @pytest.fixture

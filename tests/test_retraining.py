@@ -13,6 +13,7 @@ from engine.check.leave_out import check_leave_out
 from engine.check.removal import check_removal, prediction_influence
 from engine.check.result import read_result
 from engine.check.retraining import Bench, Reading, pieces
+from engine.check.settings import LdsSettings, LeaveOutSettings, RemovalSettings, RetrainingSettings
 from engine.corpus import Query
 from engine.errors import RunError, WhenceError
 from engine.factors import run_cutting
@@ -21,7 +22,7 @@ from engine.model import load_model
 from engine.progress import SilentProgress
 from engine.queries import measure, measured_values
 from engine.run import Run
-from engine.settings import ESTIMATORS, BifSettings, LdsSettings, LeaveOutSettings, RemovalSettings, RetrainingSettings
+from engine.settings import ESTIMATORS, BifSettings
 from engine.windows import positions
 
 ROUNDING = 1e-4

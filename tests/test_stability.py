@@ -15,6 +15,7 @@ from engine.analysis.inside import inside_documents
 from engine.check.refits import Refit, fitted_documents, halves, other_seeds, refitting
 from engine.check.reranking import Reranking, Rows, Variant, with_random_signs
 from engine.check.result import read_result
+from engine.check.settings import StabilitySettings
 from engine.check.stability import check_stability, dampings
 from engine.check.verdict import CHANGES, TOP, rule_text, verdict
 from engine.ekfac import LayerFactors, precondition
@@ -22,7 +23,6 @@ from engine.errors import Cancelled, RunError, WhenceError
 from engine.live import load_run
 from engine.progress import SilentProgress
 from engine.run import Run
-from engine.settings import StabilitySettings
 from engine.tensors import read_tensors
 
 ROUNDING = 1e-4

@@ -19,10 +19,10 @@ from dashboard.components.story_words import CAVEAT, INVENTED, TITLES, chance
 from engine.ablation_file import write_ablation
 from engine.analysis.ranking import rank_documents
 from engine.check.result import kept
+from engine.check.settings import LeaveOutSettings
 from engine.checks import kept_at
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.settings import LeaveOutSettings
 from engine.store import repository_folder
 from engine.variants import VariantSettings
 

@@ -15,10 +15,10 @@ from dashboard.components.calibration import NOT_CALIBRATED, calibration_sentenc
 from dashboard.components.text import between
 from dashboard.components.trust_answer import FEW_TOKENS, NOT_MEASURED, answer
 from dashboard.components.trust_section import readable
+from engine.check.settings import StabilitySettings
 from engine.checks import CHECKS, Check, kept_at
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.settings import StabilitySettings
 
 OF_NO_RUN = {"exact": exact_tables, "lds": lds_tables, "removal": removal_tables}
 MISREAD = "of this version -- it would be misread -- check again."

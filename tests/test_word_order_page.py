@@ -19,7 +19,7 @@ from dashboard.components.word_order_words import answer, overall
 from engine.ablation_file import write_ablation, write_top
 from engine.analysis.ablation import Ablation, summarise
 from engine.analysis.word_order import spread
-from engine.jobs import JobTable
+from engine.jobs import Job, JobTable
 from engine.run import Run
 from engine.variants import VariantSettings
 
@@ -51,7 +51,7 @@ def keep(run: Run, document: int, settings: VariantSettings = analyses.DEFAULT_V
     return analyses.key_of(settings)
 
 
-def jobs(runs: Path) -> list[data.Job]:
+def jobs(runs: Path) -> list[Job]:
     return JobTable(runs).recent() if (runs / "jobs.sqlite").exists() else []
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard.runs import OF_RUN
 from engine.analysis import comparison
 from engine.analysis.comparison import Agreement, Pairs
 from engine.analysis.concentration import bootstrap_intervals, cumulative_curve, measures
@@ -28,8 +29,6 @@ DRAWN_CONCENTRATION = drawn_by(bootstrap_intervals) | {"draws_of_curve": drawn_b
 """Likewise :func:`side_measures` and :func:`side_curve`."""
 DRAWN_SOURCES = drawn_by(multipliers)
 """Likewise :func:`side_sources`."""
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def compared(left: Side, right: Side) -> Compared | None:
     )
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
 def differing_settings(left: Run, right: Run) -> pd.DataFrame:
     """What was set otherwise in two runs: setting, left, right."""
     return comparison.differing_settings(left, right)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from dashboard.runs import OF_RUN
 from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_curve, tail_of
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
@@ -24,8 +25,6 @@ DRAWN_FREQUENCY = {"draws": FREQUENCY_DRAWS, "seed": drawn_by(cluster_interval)[
 """Likewise :func:`frequency_link`."""
 DRAWN_INSIDE = drawn_by(pooled_inside)
 """Likewise :func:`inside`."""
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Concentration:
     upper_half: TailFit | None
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_RUN)
 def concentration(run: Run, query: int, tokens: tuple[int, ...], sign: Sign) -> Concentration:
     """How concentrated the influence of one sign on a completion is, or on its tokens ``tokens``."""
     chosen = tokens or None
@@ -73,19 +72,19 @@ def _fit(run: Run, query: int, tokens: tuple[int, ...] | None, sign: Sign, **fit
         return None
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def every_token(run: Run, sign: Sign) -> pd.DataFrame:
     """Concentration, frequency and loss of every completion token of a run (:func:`token_concentration`)."""
     return token_concentration(run, sign=sign)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
 def frequency_link(run: Run, sign: Sign, measure: str) -> pd.DataFrame:
     """Whether a measure of concentration goes with a token's frequency (:func:`frequency_correlation`)."""
     return frequency_correlation(every_token(run, sign), measure, draws=FREQUENCY_DRAWS)
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
 def inside(run: Run, query: int, kind: str, tokens: tuple[int, ...], sign: Sign) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How few tokens carry each document's influence, and which tokens do in all of them together."""
     chosen = (run, query, kind, tokens or None, sign)

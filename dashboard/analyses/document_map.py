@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard.runs import OF_RUN
 from engine.analysis import nearness
 from engine.analysis.nearness import Nearness
 from engine.document_map import DocumentMap, read_map
 from engine.run import Run
 
 __all__ = ["DocumentMap", "Nearness"]
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 def document_map(run: Run, features: str) -> DocumentMap | None:
@@ -25,7 +24,7 @@ def is_of_another_version(run: Run, features: str) -> bool:
     return run.folder.map(features).is_file() and document_map(run, features) is None
 
 
-@st.cache_data(max_entries=6, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=6, show_spinner=False, hash_funcs=OF_RUN)
 def _map(run: Run, features: str, changed: int) -> DocumentMap | None:
     return read_map(run.folder, features)
 
@@ -33,7 +32,7 @@ def _map(run: Run, features: str, changed: int) -> DocumentMap | None:
 _OF_MAP = {DocumentMap: lambda found: (found.settings.features, found.settings.seed, found.places.tobytes())}
 
 
-@st.cache_data(max_entries=6, show_spinner=False, hash_funcs=_OF_RUN | _OF_MAP)
+@st.cache_data(max_entries=6, show_spinner=False, hash_funcs=OF_RUN | _OF_MAP)
 def map_table(run: Run, found: DocumentMap) -> pd.DataFrame:
     """The map's documents: document, id, title, source, language, x, y."""
     table = run.documents.set_index("document").loc[found.documents, ["id", "title", "source", "language"]]
@@ -45,13 +44,13 @@ def _neighbours(found: DocumentMap) -> np.ndarray:
     return nearness.neighbours(found.places)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN | _OF_MAP)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN | _OF_MAP)
 def nearness_of_labels(run: Run, found: DocumentMap, by: str) -> Nearness:
     """How often a document's neighbours on the map share its source or language."""
     return nearness.same_label(map_table(run, found)[by].tolist(), _neighbours(found))
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_RUN | _OF_MAP)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN | _OF_MAP)
 def nearness_of_influence(run: Run, found: DocumentMap, query: int) -> Nearness:
     """How well neighbours' influence on a completion foretells a document's own; documents without a score left out."""
     influence = run.influence(query).set_index("document")["influence"].reindex(found.documents).to_numpy()

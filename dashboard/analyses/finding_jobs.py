@@ -4,16 +4,16 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dashboard import data
+from dashboard import jobs, runs
 from dashboard.analyses.findings import CLAIMS, Measured, kept_in, state_of
+from engine.findings.settings import FindingsSettings
 from engine.run import Run
-from engine.settings import FindingsSettings
 from engine.store import RunFolder, repository_folder
 
 
 def other_runs(run: Run) -> dict[str, Run]:
     """Runs of another model on the same corpus and completions, by name, that a run may be compared with."""
-    opened = {name: data.open_run(path) for name, path in data.runs().items() if path != run.path.resolve()}
+    opened = {name: runs.open_run(path) for name, path in runs.finished_runs().items() if path != run.path.resolve()}
     return {name: one for name, one in opened.items() if _same_but_model(run, one)}
 
 
@@ -28,12 +28,12 @@ def submit_findings(run: Run, other: Run | None = None, only: str | None = None)
     """Ask for all findings, or for one, to be measured on a run."""
     what = "Findings of the literature" if only is None else f"Finding “{CLAIMS[only].title}”"
     arguments = _about(run) | {"other": other and str(other.path.resolve()), "only": only and [only]}
-    data.submit("findings", arguments, f"{what}, {run.name}")
+    jobs.submit("findings", arguments, f"{what}, {run.name}")
 
 
-def findings_job(run: Run) -> data.Job | None:
+def findings_job(run: Run) -> jobs.Job | None:
     """The last request to measure findings on a run; None if there was none."""
-    return data.find_job("findings", _about(run))
+    return jobs.find_job("findings", _about(run))
 
 
 def _about(run: Run) -> dict[str, Any]:
@@ -66,7 +66,9 @@ def _near(path: Path) -> str:
 
 def seconds_taken(run: Run) -> tuple[str, float, int] | None:
     """Where measuring took how long, and for how many findings: on this run, else on another one; None if unknown."""
-    there = {run.name: run.path} | {name: path for name, path in data.runs().items() if path != run.path.resolve()}
+    there = {run.name: run.path} | {
+        name: path for name, path in runs.finished_runs().items() if path != run.path.resolve()
+    }
     for name, path in there.items():
         measured = [one.seconds for one in kept_in(RunFolder(path)).values() if isinstance(one, Measured)]
         if measured:

@@ -14,10 +14,10 @@ from engine.errors import WhenceError
 from engine.findings.claims import CLAIMS, Claim, Source
 from engine.findings.findings import FIGURES, code_hash, sample_hash, steps_of
 from engine.findings.rules import RULES, Part, Verdict
+from engine.findings.settings import FindingsSettings
 from engine.findings.show import written as write_number
 from engine.findings.study import CONTROLS, INFLUENCE
 from engine.run import Run
-from engine.settings import FindingsSettings
 from engine.store import RunFolder, repository_folder
 
 __all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dashboard import data
+from dashboard import runs
 from engine.report import choose_completions, render_report
 from engine.run import Run
 
@@ -10,4 +10,4 @@ from engine.run import Run
 def report(run: Run, queries: Sequence[int] = ()) -> bytes:
     """The report on these completions, by number; on the first of each kind where none is given."""
     chosen = list(queries) or choose_completions(run)
-    return render_report(run, chosen, data.runs_folder() / "checks").encode("utf-8")
+    return render_report(run, chosen, runs.runs_folder() / "checks").encode("utf-8")

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
+from dashboard.runs import OF_RUN
 from engine.analysis.leaving_out import predicted_changes
 from engine.analysis.matrix import influence_matrix
 from engine.errors import WhenceError
@@ -38,7 +39,6 @@ __all__ = [
 
 FILES = tuple(suffix.removeprefix(".") for suffix in READERS)
 """Endings of files of decisions."""
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 # The record
@@ -50,10 +50,10 @@ def open_review(run: Run) -> Review:
     Raises:
         WhenceError: If its database cannot be opened.
     """
-    return _review(run, database_url(data.runs_folder()))
+    return _review(run, database_url(runs.runs_folder()))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=OF_RUN)
 def _review(run: Run, url: str) -> Review:
     return Review(run, _book(url))
 
@@ -72,10 +72,10 @@ def documents_of(run: Run, queue: Queue) -> pd.DataFrame:
     Raises:
         WhenceError: If there is no such completion or document.
     """
-    return _documents(run, replace(queue, show="all").query_string(), database_url(data.runs_folder()))
+    return _documents(run, replace(queue, show="all").query_string(), database_url(runs.runs_folder()))
 
 
-@st.cache_data(max_entries=16, show_spinner="Putting the queue together …", hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=16, show_spinner="Putting the queue together …", hash_funcs=OF_RUN)
 def _documents(run: Run, asked: str, url: str) -> pd.DataFrame:
     queue = Queue.from_query(asked)
     return queue_documents(_review(run, url), queue, neighbours=_neighbours(run) if queue.like else None)
@@ -92,7 +92,7 @@ def near_duplicates(run: Run, document: int) -> pd.DataFrame:
     return _neighbours(run).of(document)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Comparing the documents' words, once …", hash_funcs=_OF_RUN)
+@st.cache_resource(max_entries=2, show_spinner="Comparing the documents' words, once …", hash_funcs=OF_RUN)
 def _neighbours(run: Run) -> Neighbours:
     return Neighbours(run)
 
@@ -125,7 +125,7 @@ def influenced_most(run: Run, document: int, count: int = 5) -> pd.DataFrame:
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=OF_RUN)
 def _influence(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Influence ``[queries, documents]``; of each query all that raised it and, without sign, all that lowered it."""
     matrix = influence_matrix(run, [one.query for one in data.completions(run)])
@@ -135,7 +135,7 @@ def _influence(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 # Out and in
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def predicted(run: Run, documents: tuple[int, ...]) -> pd.DataFrame:
     """The change of each completion if documents had been left out (:func:`predicted_changes`), the largest first."""
     return predicted_changes(run, documents).sort_values(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from dashboard.runs import OF_RUN
 from engine.analysis.resampling import drawn_by
 from engine.analysis.sources import (
     By,
@@ -19,8 +20,6 @@ from engine.errors import WhenceError
 from engine.run import Run
 
 __all__ = ["WhenceError", "differs_most", "stands_out"]
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 DRAWS, FEW_DRAWS = 200, 50
@@ -38,7 +37,7 @@ def source_draws(run: Run, groups: Groups) -> int:
     return FEW_DRAWS if len(run.documents) * sum(len(queries) for _, queries in groups) > MANY else DRAWS
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
 def source_multipliers(run: Run, groups: Groups, by: By, weight: Weight) -> pd.DataFrame:
     """Share of each source at the ends of the rankings over its share of the corpus, for one group or more.
 
@@ -47,13 +46,13 @@ def source_multipliers(run: Run, groups: Groups, by: By, weight: Weight) -> pd.D
     return multipliers_of_groups(run, dict(groups), by, weight, draws=source_draws(run, groups))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
 def source_mass(run: Run, queries: Sequence[int], by: By) -> pd.DataFrame:
     """What raises, what lowers and both together, by source (:func:`engine.analysis.sources.signed_mass`)."""
     return signed_mass(run, queries, by)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def source_documents(run: Run, queries: Sequence[int], by: By) -> pd.DataFrame:
     """Documents by mean influence on a group of completions (:func:`engine.analysis.sources.rank_by_mean`).
 

@@ -10,16 +10,15 @@ import pandas as pd
 import regex
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs
 from dashboard.analyses import trust
 from dashboard.analyses import word_order as orders
+from dashboard.runs import OF_RUN
 from engine.analysis.matrix import influence_matrix
 from engine.findings.findings import known_of_sample
 from engine.findings.study import FAMILIES, Known
 from engine.run import Run
 from engine.variants import words
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 FACTUAL, SAFETY = FAMILIES["factual"], FAMILIES["safety"]
 MOST_READILY = 5
@@ -72,12 +71,12 @@ def is_invented(run: Run) -> bool:
     return bool(_known(run))
 
 
-@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=OF_RUN)
 def _known(run: Run) -> dict[str, Known]:
     return known_of_sample(run)
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def _told(run: Run, queries: Sequence[int], count: int, known: dict[str, Known]) -> Told | None:
     asked = sorted((one for one in data.completions(run) if one.query in set(queries)), key=lambda one: -one.log_prob)
     asked = asked[:MOST_READILY]
@@ -152,7 +151,7 @@ class Inside:
     share: float
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def inside(run: Run, query: int, document: int) -> Inside | None:
     """The words of a document and what learning each of them did; None where its tokens are not stored.
 
@@ -194,14 +193,14 @@ def _top(found: list[Word]) -> tuple[list[str], float]:
     return list(dict.fromkeys(named)), carried
 
 
-def submit_words(run: Run, query: int, document: int, title: str) -> data.Job:
+def submit_words(run: Run, query: int, document: int, title: str) -> jobs.Job:
     """Ask for the words of a document that are not stored."""
-    return data.submit_tokens(run, query, document, "prediction", title)
+    return jobs.submit_tokens(run, query, document, "prediction", title)
 
 
-def words_job(run: Run, query: int, document: int) -> data.Job | None:
+def words_job(run: Run, query: int, document: int) -> jobs.Job | None:
     """The last request for them; None if there was none."""
-    return data.token_job(run, query, document, "prediction")
+    return jobs.token_job(run, query, document, "prediction")
 
 
 # Other orders of its words

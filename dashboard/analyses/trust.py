@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs, runs
 from engine.check.cost import leave_out_seconds
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS, by_kind
 from engine.check.found import (
@@ -23,9 +23,10 @@ from engine.check.found import (
 )
 from engine.check.found import leave_outs as found_leave_outs
 from engine.check.result import Result, read_result
+from engine.check.settings import LeaveOutSettings
 from engine.checks import CHECKS, command, kept_at
 from engine.run import Run
-from engine.settings import ESTIMATORS, LeaveOutSettings
+from engine.settings import ESTIMATORS
 
 __all__ = [
     "BM25", "DOCUMENTS", "INFLUENCE", "LEAVE_OUT", "RANDOM", "STABILITY", "TOKENS", "Found", "Result", "is_of_run",
@@ -48,7 +49,7 @@ def found(name: str, run: Run | None = None) -> Found:
         name: The check.
         run: The run that it is of; None for a check of none.
     """
-    return find_result(name, None if run is None else run.path, data.runs_folder() / "checks", _read)
+    return find_result(name, None if run is None else run.path, runs.runs_folder() / "checks", _read)
 
 
 def _read(file: Path) -> Result:
@@ -91,18 +92,18 @@ def default_settings(name: str, run: Run | None = None) -> dict[str, Any]:
     return asdict(CHECKS[name].settings(**given))
 
 
-def submit(name: str, settings: Mapping[str, Any], title: str) -> data.Job:
+def submit(name: str, settings: Mapping[str, Any], title: str) -> jobs.Job:
     """Ask for a check."""
-    return data.submit("check", _asked(name, settings) | {"settings": dict(settings)}, title)
+    return jobs.submit("check", _asked(name, settings) | {"settings": dict(settings)}, title)
 
 
-def job(name: str, settings: Mapping[str, Any]) -> data.Job | None:
+def job(name: str, settings: Mapping[str, Any]) -> jobs.Job | None:
     """The last request for a check whose result would be kept in the same place; None if there was none."""
-    return data.find_job("check", _asked(name, settings))
+    return jobs.find_job("check", _asked(name, settings))
 
 
 def _asked(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    out = kept_at(name, CHECKS[name].settings(**settings), data.runs_folder() / "checks")
+    out = kept_at(name, CHECKS[name].settings(**settings), runs.runs_folder() / "checks")
     return {"check": name, "out": str(out)}
 
 

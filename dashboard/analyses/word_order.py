@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import jobs
+from dashboard.runs import OF_RUN
 from engine.ablation_file import ablation_key, read_ablation, read_top, top_changed
 from engine.analysis.ablation import Ablation, VariantInfluence, summarise
 from engine.analysis.document_tokens import unit_influence
@@ -24,8 +25,6 @@ from engine.variants import MADE, OF_CORPUS, ORIGINAL, RECORDED, VariantSettings
 __all__ = [
     "ALL_KINDS", "MADE", "OF_CORPUS", "RECORDED", "Ablation", "VariantInfluence", "VariantSettings", "summarise",
 ]  # fmt: skip
-
-_OF_RUN = {Run: lambda run: (str(run.path), run.score.get("finished"))}
 
 
 PER_QUERY = 3
@@ -72,7 +71,7 @@ def ablation(run: Run, query: int, document: int, key: str) -> Ablation | None:
     return _ablation(run, query, document, key, changed) if changed else None
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
 def _ablation(run: Run, query: int, document: int, key: str, changed: int) -> Ablation | None:
     return read_ablation(run, query, document, key)
 
@@ -86,23 +85,23 @@ def joined(found: Ablation, *others: Ablation | None) -> Ablation:
 def submit_ablation(run: Run, query: int, document: int, settings: VariantSettings, title: str) -> None:
     """Ask for variants of a document."""
     asked: dict[str, Any] = {"settings": asdict(settings)}
-    data.submit("ablate", _about(run, query, document, ablation_key(settings)) | asked, title)
+    jobs.submit("ablate", _about(run, query, document, ablation_key(settings)) | asked, title)
 
 
-def ablation_job(run: Run, query: int, document: int, key: str) -> data.Job | None:
+def ablation_job(run: Run, query: int, document: int, key: str) -> jobs.Job | None:
     """The last request for these variants; None if there was none."""
-    return data.find_job("ablate", _about(run, query, document, key))
+    return jobs.find_job("ablate", _about(run, query, document, key))
 
 
 def submit_top(run: Run) -> None:
     """Ask for variants of the strongest documents of all completions."""
     title = f"Word order of the strongest documents, {run.name}"
-    data.submit("ablate_top", {"run": str(run.path.resolve()), "per_query": PER_QUERY}, title)
+    jobs.submit("ablate_top", {"run": str(run.path.resolve()), "per_query": PER_QUERY}, title)
 
 
-def top_job(run: Run) -> data.Job | None:
+def top_job(run: Run) -> jobs.Job | None:
     """The last request for them; None if there was none."""
-    return data.find_job("ablate_top", {"run": str(run.path.resolve())})
+    return jobs.find_job("ablate_top", {"run": str(run.path.resolve())})
 
 
 def word_order_effects(run: Run) -> pd.DataFrame:
@@ -110,7 +109,7 @@ def word_order_effects(run: Run) -> pd.DataFrame:
     return _effects(run, top_changed(run.folder))
 
 
-@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=OF_RUN)
 def _effects(run: Run, changed: float) -> pd.DataFrame:
     queries = run.queries.set_index("query")
     found = effects(read_top(run.folder, queries.index.tolist()), queries["kind"])
@@ -122,7 +121,7 @@ def word_order_spread(run: Run, measure: str, kind: str = ALL_KINDS) -> pd.DataF
     return _spread(run, measure, kind, top_changed(run.folder))
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_OF_RUN)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
 def _spread(run: Run, measure: str, kind: str, changed: float) -> pd.DataFrame:
     found = _effects(run, changed)
     if kind == ALL_KINDS:

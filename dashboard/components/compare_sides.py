@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import comparison as analyses
 from dashboard.components import text, url
 from dashboard.components.page import choose_completion
@@ -38,22 +38,22 @@ class Chosen:
 
 def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:
     """The two sides: the run in use on the left, any run on the right."""
-    runs = data.runs()
-    label = st.session_state.get("run", next(iter(runs)))
+    finished = runs.finished_runs()
+    label = st.session_state.get("run", next(iter(finished)))
     first, second = st.columns(2, gap="medium")
     with first, st.container(border=True):
         st.markdown(f"**Left** · {text.escape(run.name)}")
         left = Chosen(run, label, choose_completion(run, label="Left completion", kinds=False))
     with second, st.container(border=True):
         other_label = label
-        _lost_run(list(runs))
-        if len(runs) > 1:
+        _lost_run(list(finished))
+        if len(finished) > 1:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown("**Right**", width="content")
-                other_label = _other_run(list(runs), label)
+                other_label = _other_run(list(finished), label)
         else:
             st.markdown(f"**Right** · {text.escape(run.name)}")
-        other = run if other_label == label else data.open_run(runs[other_label])
+        other = run if other_label == label else runs.open_run(finished[other_label])
         _default(other, left, same=other_label == label)
         right = Chosen(other, other_label, choose_completion(other, "other_query", "Right completion", kinds=False))
     st.button("Swap left and right", icon=":material/swap_horiz:", on_click=_swap, args=(left, right), type="tertiary")
@@ -63,8 +63,8 @@ def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:
 def _lost_run(labels: list[str]) -> None:
     """Say that the address's run on the right cannot be shown."""
     wanted = url.get("other_run")
-    if wanted in data.unreadable_runs():
-        unreadable(data.unreadable_runs()[wanted])
+    if wanted in runs.unreadable_runs():
+        unreadable(runs.unreadable_runs()[wanted])
         st.warning("The run in use is shown instead.")
     elif wanted and wanted not in labels:
         st.warning("The link names a run that is not here. The run in use is shown instead.")

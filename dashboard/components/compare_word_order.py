@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import word_order as analyses
 from dashboard.components import text
 from dashboard.components.compare_charts import word_orders
@@ -63,7 +63,7 @@ def word_order_of_both(
                 both, provenance | analyses.DRAWN, "word_order", "download_word_orders", {"Word order": figure}
             )  # fmt: skip
     for name, chosen, _ in sides:
-        address = data.run_address(chosen.label) | {"query": chosen.completion.id}
+        address = runs.run_address(chosen.label) | {"query": chosen.completion.id}
         st.page_link(
             "views/word_order.py", label=f"Word order of the {name} completion", query_params=address,
             icon=":material/shuffle:",

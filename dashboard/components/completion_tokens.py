@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import text, url
-from dashboard.components.token_strip import Piece, token_strip
+from dashboard.components.token_strip import Look, Piece, token_strip
 
 
 def choose_tokens(run: data.Run, completion: data.Completion, done: str = "Ranked") -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def _side(run: data.Run, query: int, side: str, chosen: tuple[int, ...]) -> None
         key=f"strip_of_{side}",
         label="The prompt and its completion; choose tokens of the completion",
         unit="nats log-probability",
-        mode="choices",
+        look=Look(mode="choices"),
         selected=sorted({first_of[token] for token in chosen if token in first_of}),
         on_choose=choose,
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import concentration as analyses
 from dashboard.components import text, url
 from dashboard.components.concentration_charts import frequency_chart
@@ -143,7 +143,7 @@ def _picked(choice: Choice, tokens: pd.DataFrame, names: dict[int, str], sign: s
         )  # fmt: skip
         st.page_link(
             "views/influence.py", label="All its documents", icon=":material/alt_route:",
-            query_params=data.run_address() | {"query": id_of, "tokens": str(token)},
+            query_params=runs.run_address() | {"query": id_of, "tokens": str(token)},
         )  # fmt: skip
 
 

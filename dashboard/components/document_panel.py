@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs
 from dashboard.components import text, url
 from dashboard.components.downloads import download
 from dashboard.components.heat_map import heat_map
@@ -121,7 +121,7 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
 
 def _offer(choice: Choice, document: pd.Series, kind: str, aside: bool = False) -> None:
     wanted = (choice.run, choice.completion.query, int(document["document"]), kind)
-    job = data.token_job(*wanted)
+    job = jobs.token_job(*wanted)
     if job is None or job.state == "done":
         say = st.caption if aside else st.info
         say(
@@ -131,11 +131,11 @@ def _offer(choice: Choice, document: pd.Series, kind: str, aside: bool = False) 
         st.button(
             "Compute this document's tokens",
             type="tertiary" if aside else "primary",
-            on_click=data.submit_tokens,
+            on_click=jobs.submit_tokens,
             args=(*wanted, text.plain(document["title"], 80)),
         )
     else:
-        job_panel(lambda: data.token_job(*wanted), key="tokens_job")
+        job_panel(lambda: jobs.token_job(*wanted), key="tokens_job")
 
 
 def _without_influence(choice: Choice, document: pd.Series) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import findings as analyses
 from dashboard.components import text
 from dashboard.components.row_list import row_list
@@ -51,7 +51,7 @@ def _table(table: pd.DataFrame, places: pd.DataFrame, key: str, name: str) -> No
     rows = event["selection"]["rows"] or [row for row in (by_name,) if row is not None]
     if rows and rows[0] < len(shown):
         place = places.iloc[rows[0]].dropna().to_dict()
-        st.switch_page("views/influence.py", query_params=data.run_address() | place)
+        st.switch_page("views/influence.py", query_params=runs.run_address() | place)
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:

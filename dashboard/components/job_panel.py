@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import jobs
 from dashboard.components import text
 
 REFRESH_S = 1.0
@@ -12,7 +12,7 @@ LOG_LINES = 200
 STATES = {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed", "cancelled": "Cancelled"}
 
 
-def job_panel(find: Callable[[], data.Job | None], key: str) -> None:
+def job_panel(find: Callable[[], jobs.Job | None], key: str) -> None:
     """Show a job and follow it until it ends; the page is drawn anew when it does.
 
     Args:
@@ -39,24 +39,24 @@ def job_panel(find: Callable[[], data.Job | None], key: str) -> None:
     st.fragment(body, run_every=REFRESH_S if job.is_active else None)()
 
 
-def _active(job: data.Job, key: str) -> None:
-    data.keep_working()
+def _active(job: jobs.Job, key: str) -> None:
+    jobs.keep_working()
     with st.container(border=True):
         st.markdown(f"**{text.escape(job.title)}**")
         st.progress(job.fraction, text=_status(job))
         with st.container(horizontal=True):
             if job.cancel_requested:
                 st.caption("Stopping at the next opportunity.")
-                st.button("Stop now", key=f"{key}_stop", on_click=data.cancel, args=(job, True), help=STOP_HELP)
+                st.button("Stop now", key=f"{key}_stop", on_click=jobs.cancel, args=(job, True), help=STOP_HELP)
             else:
-                st.button("Cancel", key=f"{key}_cancel", on_click=data.cancel, args=(job,))
+                st.button("Cancel", key=f"{key}_cancel", on_click=jobs.cancel, args=(job,))
         _log(job)
 
 
 STOP_HELP = "Ends the process that does the work. What was stored so far stays."
 
 
-def _status(job: data.Job) -> str:
+def _status(job: jobs.Job) -> str:
     if job.state == "queued":
         return "Waiting for its turn."
     if not job.step:
@@ -65,7 +65,7 @@ def _status(job: data.Job) -> str:
     return f"{text.escape(job.step)} · {job.fraction:.0%} of {job.total:,} {text.escape(job.unit)}{left}"
 
 
-def _ended(job: data.Job, key: str) -> None:
+def _ended(job: jobs.Job, key: str) -> None:
     if job.state == "failed":
         st.error(f"“{text.escape(job.title)}” failed: {text.escape(job.message, 600)}", icon=":material/error:")
     elif job.state == "cancelled":
@@ -76,12 +76,12 @@ def _ended(job: data.Job, key: str) -> None:
         )
     else:
         return
-    st.button("Start again", key=f"{key}_again", on_click=data.submit_again, args=(job,), icon=":material/refresh:")
+    st.button("Start again", key=f"{key}_again", on_click=jobs.submit_again, args=(job,), icon=":material/refresh:")
     _log(job)
 
 
-def _log(job: data.Job) -> None:
+def _log(job: jobs.Job) -> None:
     with st.expander("Log", key=f"log_{job.id}", on_change="rerun") as log:
         if log.open:
-            lines = data.job_log(job).splitlines()[-LOG_LINES:]
+            lines = jobs.job_log(job).splitlines()[-LOG_LINES:]
             st.code(text.show_hidden("\n".join(lines)) or "Nothing yet.", language=None)

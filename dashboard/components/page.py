@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.components import text, url
 from dashboard.components.run_choice import unreadable
 
@@ -12,12 +12,12 @@ ALL_KINDS = "All"
 def ask(question: str) -> data.Run:
     """Write the page's question as its title and return the run in use; without one, say what to do and stop."""
     st.title(question, anchor=False)
-    run = data.run_in_use()
-    if (found := data.unreadable_in_use()) is not None:
+    run = runs.run_in_use()
+    if (found := runs.unreadable_in_use()) is not None:
         unreadable(found)
-        if data.runs():
+        if runs.finished_runs():
             st.caption("Other runs can be chosen at the top right.")
-        st.page_link("views/home.py", label="Go to Home", icon=":material/home:", query_params=data.run_address())
+        st.page_link("views/home.py", label="Go to Home", icon=":material/home:", query_params=runs.run_address())
         st.stop()
     if run is None:
         st.info("There is no finished run to look at yet. Start one from Home.", icon=":material/info:")
@@ -51,7 +51,7 @@ def choose_completion(
 
     def chosen() -> None:
         if st.session_state[widget] != current:  # see url.py
-            data.forget_choices(name)
+            runs.forget_choices(name)
             url.put(name, by_label[st.session_state[widget]].id)
 
     found = by_label[st.selectbox(label, list(by_label), key=widget, on_change=chosen, filter_mode="contains")]

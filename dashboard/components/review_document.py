@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import review as analyses
 from dashboard.components import text
 from dashboard.components.document_panel import Choice, document_strip
@@ -36,7 +36,7 @@ def document_head(choice: Choice, document: pd.Series) -> None:
 def document_text(choice: Choice, document: pd.Series) -> None:
     """Show its text, coloured by each token's influence on the completion where that is stored."""
     document_strip(choice, document)
-    address = data.run_address() | {"query": choice.completion.id, "document": document["id"]}
+    address = runs.run_address() | {"query": choice.completion.id, "document": document["id"]}
     st.page_link(
         "views/influence.py", label="Open it on the influence page", icon=":material/alt_route:", query_params=address
     )

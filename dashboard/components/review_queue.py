@@ -6,7 +6,7 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import document_map as maps
 from dashboard.analyses import review as analyses
 from dashboard.components import map_chart, text, url
@@ -109,7 +109,7 @@ def review_link(address: dict[str, str | list[str]], label: str = "Review these"
         label: What the link is called.
     """
     st.page_link(
-        "views/review.py", label=label, icon=":material/rate_review:", query_params=data.run_address() | address,
+        "views/review.py", label=label, icon=":material/rate_review:", query_params=runs.run_address() | address,
         width="content",
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.components import text, url
 
 RUN_PX = 260
@@ -18,7 +18,7 @@ def choose_run(page: str) -> None:
     Args:
         page: Name of the page that is drawn.
     """
-    offered = data.named_runs()
+    offered = runs.named_runs()
     wanted = url.get("run")
     if wanted in offered:
         st.session_state.pop(_LOST, None)
@@ -37,7 +37,7 @@ def choose_run(page: str) -> None:
                 icon=":material/database:",
             )
     found = offered.get(st.session_state.get("run", next(iter(offered), "")))
-    data.use_run(found.path if isinstance(found, data.UnreadableRun) else found)
+    runs.use_run(found.path if isinstance(found, runs.UnreadableRun) else found)
     if offered and st.session_state.get(_LOST) == page:
         st.warning("The link names a run that is not here. Another one is shown.")
 
@@ -45,10 +45,10 @@ def choose_run(page: str) -> None:
 def _chosen() -> None:
     st.session_state.pop(_LOST, None)
     st.session_state[_TOLD] = url.get("run")
-    data.forget_choices()
+    runs.forget_choices()
 
 
-def unreadable(run: data.UnreadableRun) -> None:
+def unreadable(run: runs.UnreadableRun) -> None:
     """Say why a run cannot be shown, and what to do."""
     name, place = text.escape(run.name), text.escape(str(run.path), 600)
     if run.why == "format":

@@ -6,7 +6,7 @@ browser builds one span per piece of text, by ``textContent`` only.
 
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,27 @@ class Piece:
     word: int | None = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a strip looks and what a click does.
+
+    Attributes:
+        mode: ``values`` colours by value and pins one token; ``choices`` lets choose several.
+        link: Strips of the same link mark the same word together when one of them is pointed at.
+        legend: Whether the scale is written above; strips on one scale need it once.
+        large: Whether it is set to be read from afar.
+    """
+
+    mode: Literal["values", "choices"] = "values"
+    link: str = ""
+    legend: bool = True
+    large: bool = False
+
+
+ALONE = Look()
+"""Of a strip that stands by itself."""
+
+
 def token_strip(
     pieces: Sequence[Piece],
     *,
@@ -60,11 +81,8 @@ def token_strip(
     unit: str,
     on_choose: Callable[[list[int]], None],
     selected: Collection[int] = (),
-    mode: Literal["values", "choices"] = "values",
     scale: float | None = None,
-    link: str = "",
-    legend: bool = True,
-    large: bool = False,
+    look: Look = ALONE,
 ) -> None:
     """Show text with a value at each token.
 
@@ -75,24 +93,17 @@ def token_strip(
         unit: Unit of the values.
         on_choose: Called with the places that are chosen after a click or Enter.
         selected: Places that are chosen, or pinned.
-        mode: ``values`` colours by value and pins one token; ``choices`` lets choose several.
         scale: Value with the full colour; None to take it from the pieces.
-        link: Strips of the same link mark the same word together when one of them is pointed at.
-        legend: Whether the scale is written above; strips on one scale need it once.
-        large: Whether it is set to be read from afar.
+        look: How it looks.
     """
     values = [piece.value for piece in pieces if piece.value is not None]
     scale = scale or data.scale_of(values)
-    content = {
-        "mode": mode,
+    content = asdict(look) | {
         "label": label,
         "unit": unit,
         "scale": scale,
         "clipped": bool(values) and max(map(abs, values)) > scale * 1.001,
         "total": sum(max(len(piece.parts), 1) for piece in pieces if piece.value is not None and piece.place >= 0),
-        "link": link,
-        "legend": legend,
-        "large": large,
         "paragraphs": [_packed(paragraph) for paragraph in _paragraphs(pieces)],
     }
 

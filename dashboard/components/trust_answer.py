@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import trust as analyses
 from dashboard.components.calibration import calibration_sentence
 
@@ -45,5 +45,5 @@ def verdict_badge(run: data.Run, completion: data.Completion) -> None:
     colour, icon, says = BADGES[row["verdict"]]
     with st.container(horizontal=True, vertical_alignment="center", key="verdict"):
         st.badge(f"Ranking: {row['verdict']}", icon=icon, color=colour)
-        st.page_link("views/trust.py", label="How far to trust it", query_params=data.run_address())
+        st.page_link("views/trust.py", label="How far to trust it", query_params=runs.run_address())
     st.caption(f"{says} {FEW_TOKENS}" if row.get("few_tokens") else says)

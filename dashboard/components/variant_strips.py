@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import word_order as analyses
 from dashboard.components import text
-from dashboard.components.token_strip import Piece, token_strip
+from dashboard.components.token_strip import Look, Piece, token_strip
 
 PER_ROW = 3
 MAX_PIECES = 4_000
@@ -86,8 +86,7 @@ def _one(
         unit=f"{found.unit} per unit of weight",
         selected=[place for place, number in word_at.items() if number == word and word is not None],
         scale=scale,
-        link="variants",
-        legend=original,
+        look=Look(link="variants", legend=original),
         on_choose=choose,
     )
     if len(units) > MAX_PIECES:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import comparison as analyses
 from dashboard.components import compare_charts, text, url
 from dashboard.components.compare_sides import Chosen, choose_sides, names_of
@@ -203,7 +203,7 @@ def _card(document: pd.Series, left: Chosen, right: Chosen) -> None:
             f"**{text.number(document[f'{prefix}influence'])}** {side.unit}"
         )
         address = {"query": side.completion.id, "document": document["id"]}
-        links[f"Open it for the {name} completion"] = data.run_address(side.label) | address
+        links[f"Open it for the {name} completion"] = runs.run_address(side.label) | address
     document_card(left.run, document, lines, links, key="picked_document")
 
 

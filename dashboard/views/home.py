@@ -5,7 +5,7 @@ import time
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs, runs
 from dashboard.components import text
 from dashboard.components.job_panel import STATES, job_panel
 from dashboard.components.report_button import report_button
@@ -41,18 +41,18 @@ def main() -> None:
     """Draw the page."""
     st.title("Whence", anchor=False)
     st.markdown(WHAT, width=760)
-    run = data.run_in_use()
-    job = data.run_job()
+    run = runs.run_in_use()
+    job = jobs.run_job()
     if run is None:
         _unreadable()
-    if run is None and not data.runs():
+    if run is None and not runs.finished_runs():
         _start(job)
     elif job is not None and (job.is_active or time.time() - (job.finished or 0.0) < BAD_NEWS_S):
-        job_panel(data.run_job, key="run_job")
+        job_panel(jobs.run_job, key="run_job")
     if run is not None:
         st.page_link(
             "views/story.py", label="**See the story in five steps**", icon=":material/auto_stories:",
-            query_params=data.run_address(),
+            query_params=runs.run_address(),
         )  # fmt: skip
         left, right = st.columns([0.42, 0.58])
         with left:
@@ -67,21 +67,21 @@ def main() -> None:
 
 def _unreadable() -> None:
     """The runs that this version cannot read."""
-    found = data.unreadable_runs()
+    found = runs.unreadable_runs()
     for run in found.values():
         unreadable(run)
-    if found and data.runs():
+    if found and runs.finished_runs():
         st.caption("Other runs can be chosen at the top right.")
 
 
-def _start(job: data.Job | None) -> None:
+def _start(job: jobs.Job | None) -> None:
     """What to do without a run."""
     if job is not None and job.state != "done":
-        job_panel(data.run_job, key="run_job")
+        job_panel(jobs.run_job, key="run_job")
         return
     with st.container(border=True):
         st.markdown("## There is no run to look at yet")
-        samples = data.samples_to_compute()
+        samples = runs.samples_to_compute()
         if samples:
             st.markdown(
                 "Compute the embedded sample: an invented corpus, questions about it, and small models that have read "
@@ -90,15 +90,15 @@ def _start(job: data.Job | None) -> None:
             for number, sample in enumerate(samples):
                 _offer(sample, first=number == 0)
             st.caption("Or from a terminal:")
-        elif any(run.sample for run in data.unreadable_runs().values()):
+        elif any(run.sample for run in runs.unreadable_runs().values()):
             st.markdown("The folder of each sample holds a run that cannot be read. Move one of them away first.")
             return
         else:
             st.markdown("Compute one from a terminal:")
-        st.code(f"{data.RUN_COMMAND} {samples[0].name if samples else data.FIRST_SAMPLE}", language="bash")
+        st.code(f"{runs.RUN_COMMAND} {samples[0].name if samples else runs.FIRST_SAMPLE}", language="bash")
 
 
-def _offer(sample: data.Sample, first: bool = False) -> None:
+def _offer(sample: runs.Sample, first: bool = False) -> None:
     """One sample that may be computed: what it is, how long it takes, and the button."""
     taken = sample.taken
     time_taken = (
@@ -112,7 +112,7 @@ def _offer(sample: data.Sample, first: bool = False) -> None:
             key=f"compute_{sample.name}",
             type="primary" if first else "secondary",
             icon=":material/play_arrow:",
-            on_click=data.submit_sample,
+            on_click=jobs.submit_sample,
             args=(sample.name,),
         )
         st.caption(f"{text.escape(sample.about, 200)}{time_taken}")
@@ -120,7 +120,7 @@ def _offer(sample: data.Sample, first: bool = False) -> None:
 
 def _where_to_go(run: data.Run) -> None:
     """A card for each question a page answers."""
-    address = data.run_address()
+    address = runs.run_address()
     with st.container(border=True):
         st.page_link(
             "views/influence.py",
@@ -147,7 +147,7 @@ def _where_to_go(run: data.Run) -> None:
 
 def _other_models(run: data.Run) -> None:
     """The sample's other models, one click away."""
-    samples = data.samples_to_compute() if data.is_of_sample(run) else []
+    samples = runs.samples_to_compute() if runs.is_of_sample(run) else []
     if not samples:
         return
     with st.container(border=True):
@@ -197,18 +197,18 @@ def _facts(run: data.Run) -> None:
 
 
 def _jobs() -> None:
-    jobs = data.recent_jobs(RECENT)
-    if not jobs:
+    recent = jobs.recent_jobs(RECENT)
+    if not recent:
         return
     st.markdown("## Recent jobs")
     st.dataframe(
         pd.DataFrame(
             {
-                "Job": [text.plain(job.title) for job in jobs],
-                "State": [STATES[job.state] for job in jobs],
-                "Asked for": [text.ago(job.created) for job in jobs],
+                "Job": [text.plain(job.title) for job in recent],
+                "State": [STATES[job.state] for job in recent],
+                "Asked for": [text.ago(job.created) for job in recent],
                 "Took": [
-                    text.duration(job.finished - job.started) if job.started and job.finished else "" for job in jobs
+                    text.duration(job.finished - job.started) if job.started and job.finished else "" for job in recent
                 ],
             }
         ),

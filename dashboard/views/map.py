@@ -5,7 +5,7 @@ from dataclasses import astuple
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, jobs, runs
 from dashboard.analyses import document_map as analyses
 from dashboard.components import map_chart, text, url
 from dashboard.components.document_card import document_card, pick_table
@@ -86,7 +86,7 @@ def main() -> None:
 
 def _compute(run: data.Run, features: str) -> None:
     """Offer to compute a map that is not there, or show how that fares."""
-    job = data.map_job(run, features)
+    job = jobs.map_job(run, features)
     if job is None or job.state == "done":
         why, button = f"This map has not been computed yet. {WAIT[features]} It is kept in the run.", "Compute the map"
         if analyses.is_of_another_version(run, features):
@@ -96,9 +96,9 @@ def _compute(run: data.Run, features: str) -> None:
             )
             button = "Compute the map again"
         st.info(why, icon=":material/map:")
-        st.button(button, type="primary", on_click=data.submit_map, args=(run, features))
+        st.button(button, type="primary", on_click=jobs.submit_map, args=(run, features))
     else:
-        job_panel(lambda: data.map_job(run, features), key="map_job")
+        job_panel(lambda: jobs.map_job(run, features), key="map_job")
 
 
 def _answer(run: data.Run, found: analyses.DocumentMap, completion: data.Completion | None, by: str) -> None:
@@ -181,14 +181,14 @@ def _settings(run: data.Run, found: analyses.DocumentMap) -> None:
             f"{some}UMAP with {made.neighbours} neighbours, minimum distance {made.min_distance:g}, seed {made.seed}; "
             f"made in {text.duration(found.seconds)}."
         )
-        job = data.map_job(run, made.features)
+        job = jobs.map_job(run, made.features)
         if job is None or not job.is_active:
             st.button(
-                "Lay out again with another seed", on_click=data.submit_map, args=(run, made.features, made.seed + 1),
+                "Lay out again with another seed", on_click=jobs.submit_map, args=(run, made.features, made.seed + 1),
                 type="tertiary", icon=":material/casino:",
             )  # fmt: skip
     if job is not None and job.state != "done":
-        job_panel(lambda: data.map_job(run, made.features), key="map_again")
+        job_panel(lambda: jobs.map_job(run, made.features), key="map_again")
 
 
 def _chosen(
@@ -225,7 +225,7 @@ def _chosen(
 
 
 def _card(run: data.Run, document: pd.Series, completion: data.Completion | None) -> None:
-    address = data.run_address() | {"document": document["id"]}
+    address = runs.run_address() | {"document": document["id"]}
     lines = []
     if completion is not None:
         address |= {"query": completion.id}
@@ -240,7 +240,7 @@ def _provenance(
 ) -> dict[str, str | float]:
     """Where the map and its colours come from."""
     made = found.settings
-    settings = {"laid_out_by": data.MAP_FEATURES[made.features], "seed": made.seed, "neighbours": made.neighbours}
+    settings = {"laid_out_by": jobs.MAP_FEATURES[made.features], "seed": made.seed, "neighbours": made.neighbours}
     settings |= {"min_distance": made.min_distance, "documents_laid_out": len(found.documents), "of": found.of}
     if completion is not None:
         return data.provenance(run, completion) | settings

@@ -4,9 +4,8 @@ import math
 
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import story as analyses
-from dashboard.analyses import word_order as orders
 from dashboard.components import text
 from dashboard.components.figure import NEUTRAL, RAISES, show_figure
 from dashboard.components.job_panel import job_panel
@@ -16,10 +15,9 @@ from dashboard.components.story_charts import Bar, bars, bars_height, hundred
 from dashboard.components.story_frame import STEPS, controls, dress, presenting, step_shown
 from dashboard.components.story_problem import problem_step
 from dashboard.components.story_words import CAVEAT, INVENTED, TITLES, behind, carried, reordered, says
-from dashboard.components.token_strip import Piece, token_strip
+from dashboard.components.token_strip import Look, Piece, token_strip
 from dashboard.components.variants_job import ask_for_variants, variants_or_job
 
-VARIANTS_OF = "Variants of"
 DOTS_PX = 300
 ORDERS = {
     "original": "As it is written",
@@ -58,7 +56,7 @@ def _of_the_fact(run: data.Run, step: int) -> None:
         return
     (_says, _behind, _inside, _reordered)[step - 1](run, told)
     if step > 1:  # while the second step is told, the fourth is computed
-        ask_for_variants(run, told.completion, told.documents.iloc[0], orders.DEFAULT_VARIANTS, VARIANTS_OF)
+        ask_for_variants(run, told.completion, told.documents.iloc[0])
 
 
 def _sentence(said: str) -> None:
@@ -115,7 +113,8 @@ def _inside(run: data.Run, told: analyses.Told) -> None:
         [Piece(one.text, None if one.share is None else 100 * one.share, one.place,
                tuple(100 * part for part in one.parts)) for one in found.words],
         key="story_strip", label=f"{text.plain(first['title'])}: its text with the influence of each word",
-        unit="% of all that moved it towards the answer", on_choose=lambda places: None, legend=False, large=True,
+        unit="% of all that moved it towards the answer", on_choose=lambda places: None,
+        look=Look(legend=False, large=True),
     )  # fmt: skip
     st.caption("Blue: learning this word moved the model towards its answer. Orange: away from it. Darker: further.")
     _closer("influence", run, told)
@@ -123,7 +122,7 @@ def _inside(run: data.Run, told: analyses.Told) -> None:
 
 def _reordered(run: data.Run, told: analyses.Told) -> None:
     first = told.documents.iloc[0]
-    found = variants_or_job(run, told.completion, first, orders.DEFAULT_VARIANTS, VARIANTS_OF, "story_variants_job")
+    found = variants_or_job(run, told.completion, first, "story_variants_job")
     if found is None:
         st.caption("Other orders of the strongest document's words are scored by the model itself; that takes seconds.")
         return
@@ -155,7 +154,7 @@ def _closer(view: str, run: data.Run, told: analyses.Told) -> None:
     if not presenting():
         st.page_link(
             f"views/{view}.py", label="Look closer", icon=":material/search:",
-            query_params=data.run_address() | {"query": told.completion.id},
+            query_params=runs.run_address() | {"query": told.completion.id},
         )  # fmt: skip
 
 

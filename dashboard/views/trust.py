@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import data, runs
 from dashboard.analyses import trust as analyses
 from dashboard.components import text
 from dashboard.components.downloads import download
@@ -54,10 +54,10 @@ def main() -> None:
 def _run() -> data.Run:
     """The run in use; without one that can be checked the page says so and ends."""
     st.markdown("---")
-    run = data.run_in_use()
-    if (broken := data.unreadable_in_use()) is not None:
+    run = runs.run_in_use()
+    if (broken := runs.unreadable_in_use()) is not None:
         unreadable(broken)
-        if data.runs():
+        if runs.finished_runs():
             st.caption("Other runs can be chosen at the top right.")
         st.stop()
     if run is None:
@@ -85,7 +85,7 @@ def _leave_outs(run: data.Run) -> None:
         _made(results)
     st.page_link(
         "views/influence.py", label="Choose documents to leave out", icon=":material/alt_route:",
-        query_params=data.run_address(),
+        query_params=runs.run_address(),
     )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     ranking = data.ranking(run, completion.query)
     document = _choose_document(ranking)
     st.caption(f"{text.escape(completion.prompt, 400)} **{text.escape(completion.text)}**")
-    found = variants_or_job(run, completion, document, analyses.DEFAULT_VARIANTS, "Variants of", "variants_job")
+    found = variants_or_job(run, completion, document, "variants_job")
     if found is not None:
         _document(run, completion, document, found, ranking)
     st.divider()

@@ -6,12 +6,10 @@ and chance is known: two rankings that have nothing to do with each other share 
 their first k on average (hypergeometric).
 """
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
 
-import duckdb
 import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom  # type: ignore[import-untyped]
@@ -19,6 +17,7 @@ from scipy.stats import hypergeom  # type: ignore[import-untyped]
 from engine.analysis.tails import percentiles, rank_correlation
 from engine.errors import WhenceError
 from engine.run import Run
+from engine.tables import open_tables
 
 ENDS = ("raised", "lowered")
 TOPS = (10, 30, 100)
@@ -75,10 +74,8 @@ def _match(left: Run, right: Run) -> tuple[pd.DataFrame, int]:
     if left.path == right.path or (same is not None and same == right.fit["inputs"].get("corpus_hash")):
         numbers = left.documents[["document"]]
         return numbers.assign(other_document=numbers["document"]), 0
-    with duckdb.connect() as connection:
-        for name, run in (("a", left), ("b", right)):
-            connection.from_parquet(glob.escape(str(run.folder.documents))).create_view(name)
-        found = connection.execute(
+    with open_tables(a=left.folder.documents, b=right.folder.documents) as tables:
+        found = tables.execute(
             "SELECT a.document, b.document AS other_document, a.text = b.text AS same FROM a JOIN b USING (id)"
         ).df()
     equal = found["same"].to_numpy(bool)

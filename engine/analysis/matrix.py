@@ -1,14 +1,13 @@
 """Influence of every document on many completions at once, and how much a result owes to the choice of completions."""
 
-import glob
 from collections.abc import Sequence
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from engine.errors import RunError
 from engine.run import COLUMNS, Run
+from engine.tables import open_tables
 
 INTERVAL = (0.025, 0.975)
 """Quantiles of every band: 95%."""
@@ -39,13 +38,11 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
     columns = [(place, f"influence.{query}.{n}") for place, query in enumerate(queries) for n in range(counts[query])]
     matrix = np.zeros((len(queries), len(run.documents)), dtype=np.float32)
     scored = np.zeros(len(run.documents), dtype=bool)
-    shards = glob.escape(str(run.folder.shard("documents", 0).parent))  # the path is no pattern, whatever it is called
-    with duckdb.connect() as connection:
-        connection.from_parquet(f"{shards}/*.parquet").create_view("documents")
+    with open_tables(documents=run.folder.shards("documents")) as tables:
         for start in range(0, len(columns), COLUMNS):
             batch = columns[start : start + COLUMNS]
             names = ", ".join(dict.fromkeys(f'"{name}"' for _, name in batch))
-            found = connection.execute(f"SELECT document, {names} FROM documents").fetchnumpy()
+            found = tables.execute(f"SELECT document, {names} FROM documents").fetchnumpy()
             scored[found["document"]] = True
             for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
                 matrix[place, found["document"]] += found[name]

@@ -4,11 +4,9 @@ Each completion token is a completion of its own here: its concentration stands 
 frequency in the corpus and its loss, since a rare token is also a surprising one.
 """
 
-import glob
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -16,6 +14,7 @@ from engine.analysis.concentration import MEASURES, Sign, influence_of_tokens, m
 from engine.analysis.tails import cluster_interval, permutation_p, rank_correlation
 from engine.errors import WhenceError
 from engine.run import Run
+from engine.tables import open_tables
 
 BLOCK = 2**23
 """Influences in memory at once."""
@@ -60,9 +59,8 @@ def token_concentration(
 
 def token_frequencies(run: Run) -> pd.DataFrame:
     """Tokens that occur in the corpus: token_id, occurrences, document_frequency (documents that hold it)."""
-    with duckdb.connect() as connection:
-        connection.from_parquet(glob.escape(str(run.folder.tokens))).create_view("corpus")
-        return connection.execute(
+    with open_tables(corpus=run.folder.tokens) as tables:
+        return tables.execute(
             """
             SELECT token_id, sum(times)::BIGINT AS occurrences, count(*) AS document_frequency
             FROM (SELECT token_id, count(*) AS times FROM (SELECT document, unnest(token_ids) AS token_id FROM corpus)

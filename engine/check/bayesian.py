@@ -13,11 +13,11 @@ from engine.bif import Readings
 from engine.check.effects import correlation, slope
 from engine.check.lds import ceiling
 from engine.check.result import Tables
+from engine.check.settings import CheckBifSettings
 from engine.errors import RunError
 from engine.progress import Progress
 from engine.run import Run
 from engine.sampling import sample
-from engine.settings import CheckBifSettings
 
 FORMS = ("covariance", "normalised")
 

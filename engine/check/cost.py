@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from engine.check.settings import LeaveOutSettings
 from engine.run import Run
-from engine.settings import LeaveOutSettings
 
 ARMS = 3
 """Trainings of each seed: with the documents, without them, without others."""

@@ -10,18 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from engine.analysis.resampling import mean_with_interval
 from engine.batching import pad
 from engine.check.dense import TrackedWeights, gauss_newton, proximal_response
 from engine.check.result import Tables
+from engine.check.settings import ExactSettings
 from engine.check.tiny import Tiny, make_tiny
+from engine.check.truth import DOT, Truth
 from engine.ekfac import LayerFactors, one_thread, precondition
 from engine.factors import fit, read_factors
 from engine.losses import token_log_probs
@@ -31,7 +30,7 @@ from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
 from engine.refine import conjugate_gradients, gauss_newton_product
 from engine.refined_queries import ITERATIONS
-from engine.settings import DAMPING_FACTOR, ESTIMATORS, FACTORED, REFINED, ExactSettings, FitSettings
+from engine.settings import DAMPING_FACTOR, FACTORED, REFINED, FitSettings
 from engine.store import RunFolder
 
 
@@ -78,30 +77,12 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
     solved = {"exact": torch.linalg.solve(exact + torch.diag(damping), of_queries.T).T}
     solved[REFINED] = _refined(weights, tiny, factors["ekfac"], of_queries, progress)
     solved |= {name: _solved(weights, found, of_queries, damping) for name, found in factors.items()}
-    solved["gradient dot"] = of_queries
+    solved[DOT] = of_queries
     matrices = {"exact": exact} | {name: _dense(found) for name, found in factors.items()}
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(settings.documents)[: settings.responses])
     changes = _responses(weights, tiny, chosen, damping, measure, progress)
-    rows = []
-    for name, solution in solved.items():
-        influence, truth = solution @ of_documents.T, solved["exact"] @ of_documents.T
-        row: dict[str, Any] = {"estimator": ESTIMATORS.get(name, name)}
-        row["curvature_error"] = _relative(matrices[name], exact) if name in matrices else None
-        errors = [_relative(found, right) for found, right in zip(solution, solved["exact"], strict=True)]
-        row["solve_error"] = float(np.median(errors)) if name != "gradient dot" else None
-        some = influence[:, chosen].numpy()
-        slopes = (some * changes).sum(1) / (some * some).sum(1) * len(tiny.windows.windows)
-        columns = {
-            "correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(influence.numpy(), truth.numpy(), strict=True)],
-            "rank_correlation": [spearmanr(a, b).statistic for a, b in zip(influence, truth, strict=True)],
-            "response_correlation": [np.corrcoef(a, b)[0, 1] for a, b in zip(some, changes, strict=True)],
-            "response_slope": slopes if name != "gradient dot" else None,
-        }
-        for column, values in columns.items():
-            unknown = dict.fromkeys((column, f"{column}_low", f"{column}_high"))
-            row |= unknown if values is None else mean_with_interval(column, np.asarray(values))
-        rows.append(row)
-    return {"estimators": rows}
+    truth = Truth(exact, solved["exact"], of_documents, len(tiny.windows.windows), chosen, changes)
+    return {"estimators": [truth.row(name, solution, matrices.get(name)) for name, solution in solved.items()]}
 
 
 def _fitted(tiny: Tiny, estimator: str, settings: ExactSettings) -> dict[str, LayerFactors]:
@@ -175,7 +156,3 @@ def _responses(
         progress.advance(1)
     progress.finish()
     return np.stack(changes, 1)
-
-
-def _relative(found: Tensor, right: Tensor) -> float:
-    return float((found - right).norm() / right.norm())

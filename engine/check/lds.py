@@ -14,8 +14,8 @@ from engine.check.effects import correlation
 from engine.check.predicting import predictions
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
+from engine.check.settings import LdsSettings
 from engine.progress import Progress
-from engine.settings import LdsSettings
 
 
 def check_lds(settings: LdsSettings, progress: Progress, work: Path) -> Tables:

@@ -17,6 +17,7 @@ import numpy as np
 from engine.analysis.leaving_out import predicted_changes
 from engine.analysis.ranking import rank_documents
 from engine.check.result import Tables
+from engine.check.settings import LeaveOutSettings
 from engine.corpus import Query
 from engine.errors import RunError
 from engine.factors import run_cutting
@@ -25,7 +26,6 @@ from engine.model import LanguageModel, prepare
 from engine.progress import Progress
 from engine.queries import measured_values
 from engine.run import Run
-from engine.settings import LeaveOutSettings
 from engine.store import write_json
 from engine.training import Piece, Schedule, fine_tune, window_piece
 from engine.windows import shard_numbers, shard_windows

@@ -5,21 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.check.retraining import Bench
+from engine.check.settings import LdsSettings, RetrainingSettings
 from engine.factors import fit
 from engine.model import LanguageModel, load_model
 from engine.queries import query
 from engine.run import Run
 from engine.scores import score
-from engine.settings import (
-    ESTIMATORS,
-    REFINED,
-    SAMPLED,
-    FitSettings,
-    LdsSettings,
-    QuerySettings,
-    RetrainingSettings,
-    ScoreSettings,
-)
+from engine.settings import ESTIMATORS, REFINED, SAMPLED, FitSettings, QuerySettings, ScoreSettings
 
 BASELINES = {
     "gradient_dot": "gradient dot",

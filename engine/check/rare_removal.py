@@ -15,8 +15,8 @@ from engine.analysis.rare_tokens import token_concentration
 from engine.analysis.resampling import interval
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
+from engine.check.settings import RemovalSettings
 from engine.run import Run
-from engine.settings import RemovalSettings
 
 RARE, FREQUENT = "rare", "frequent"
 RANDOM_DRAWS = 3

@@ -16,13 +16,13 @@ from engine.check.predicting import estimator_run
 from engine.check.rare_removal import RANDOM_DRAWS, random_documents, remove_for_tokens
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
+from engine.check.settings import RemovalSettings
 from engine.directions import Directions
 from engine.factors import run_cutting
 from engine.live import LoadedRun, load_run, query_scorer
 from engine.model import load_model
 from engine.progress import Progress, SilentProgress
 from engine.run import Run
-from engine.settings import RemovalSettings
 from engine.windows import positions, shard_numbers, shard_windows
 
 

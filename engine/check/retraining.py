@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from engine.check.settings import RetrainingSettings
 from engine.corpus import Document, Query, corpus_hash, queries_hash, read_corpus, read_queries, tokenize
 from engine.errors import WhenceError
 from engine.lexical import okapi
@@ -32,7 +33,6 @@ from engine.model import load_model, prepare
 from engine.pipeline import read_config
 from engine.progress import Progress
 from engine.queries import measured_values
-from engine.settings import RetrainingSettings
 from engine.store import write_json
 from engine.training import Piece, Schedule, crop, fine_tune, muon, train, window_piece
 from engine.windows import Cutting

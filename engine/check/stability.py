@@ -15,6 +15,7 @@ from engine.analysis.inside import l2_over_l1
 from engine.check.refits import fit_settings, halves, other_seeds, refitted
 from engine.check.reranking import Reranking, Rows, Variant
 from engine.check.result import Tables
+from engine.check.settings import StabilitySettings
 from engine.check.verdict import (
     CHANGES,
     QUANTILE,
@@ -30,7 +31,7 @@ from engine.errors import RunError
 from engine.live import load_run
 from engine.progress import Progress
 from engine.run import Run
-from engine.settings import REFINED, StabilitySettings
+from engine.settings import REFINED
 
 DAMPING_STEP = 10.0
 """The damping factor is divided and multiplied by it."""

@@ -20,10 +20,10 @@ from engine.errors import WhenceError
 from engine.export import without_nan
 from engine.findings.claims import CLAIMS
 from engine.findings.rules import RULES, Estimate
+from engine.findings.settings import FindingsSettings
 from engine.findings.study import INFLUENCE, Found, Known, Study, read_truth
 from engine.progress import Progress, SilentProgress
 from engine.run import Run
-from engine.settings import FindingsSettings
 from engine.store import RunFolder, repository_folder, versions
 
 SAMPLE = repository_folder() / "sample_data"

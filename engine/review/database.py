@@ -12,11 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import Column
 
 from engine.errors import WhenceError
-from engine.locks import guard
+from engine.sqlite import open_sqlite
 
 URL_VARIABLE = "WHENCE_REVIEW_DB"
-BUSY_TIMEOUT_S = 30.0
-"""How long a writer waits for another one; a write takes a few milliseconds."""
 SCHEMA_LOCK = 7_461_230
 """Any number that is always the same: PostgreSQL makes the table under this advisory lock."""
 
@@ -99,14 +97,7 @@ def connect(url: str) -> sa.Engine:
 def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise WhenceError("The review database has no file -- decisions would be lost -- use sqlite:///FILE.")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_TIMEOUT_S})
-    sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = FULL"))
-    with guard(Path(url.database).resolve().parent), engine.connect() as connection:  # WAL cannot wait its turn
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        events.metadata.create_all(connection)
-        for trigger in SQLITE_TRIGGERS:
-            connection.exec_driver_sql(trigger)
-    return engine
+    return open_sqlite(url, events.metadata, synchronous="FULL", triggers=SQLITE_TRIGGERS)
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

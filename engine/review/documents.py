@@ -1,14 +1,12 @@
 """The documents of a run as decisions name them, by id and text, and the run by a hash of what it was made from."""
 
-import glob
 import hashlib
 import json
-
-import duckdb
 
 from engine.review.events import DocumentKey, storable
 from engine.run import Run
 from engine.settings import deciding
+from engine.tables import open_tables
 
 
 def run_hash(run: Run) -> str:
@@ -20,8 +18,6 @@ def run_hash(run: Run) -> str:
 
 def document_keys(run: Run) -> list[DocumentKey]:
     """Id and SHA-256 of the text of each document of a run, in order."""
-    source = glob.escape(str(run.folder.documents))
-    statement = "SELECT id, sha256(text) FROM read_parquet($source) ORDER BY document"
-    with duckdb.cursor() as cursor:
-        rows = cursor.execute(statement, {"source": source}).fetchall()
+    with open_tables(documents=run.folder.documents) as tables:
+        rows = tables.execute("SELECT id, sha256(text) FROM documents ORDER BY document").fetchall()
     return [DocumentKey(storable(id), content_hash) for id, content_hash in rows]

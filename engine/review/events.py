@@ -1,6 +1,7 @@
 """What a review is made of: events, each saying who did what to which document, when, why and in view of which run."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
@@ -96,6 +97,31 @@ class Event:
     def request(self) -> tuple[Any, ...]:
         """What was asked for, without what the record adds: the same when a write is tried again."""
         return self.kind, self.reviewer, self.place, self.document, self.label, self.why, self.body
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is decided of documents at once.
+
+    Attributes:
+        kind: One of :data:`DECISIONS`.
+        label: Name of the label given; or one for each document.
+        why: The comment; or one for each document.
+        queue: The queue they came from, as a query string.
+    """
+
+    kind: Kind
+    label: str | Sequence[str] = ""
+    why: str | Sequence[str] = ""
+    queue: str = ""
+
+    def events(self, reviewer: Reviewer, documents: Sequence[DocumentKey], run_hash: str, token: str) -> list[Event]:
+        """The batch of events that record it, one for each document."""
+        given = ([one] * len(documents) if isinstance(one, str) else one for one in (self.label, self.why))
+        return [
+            Event(self.kind, reviewer, token, place, key, label, why=why, queue=self.queue, run_hash=run_hash)
+            for place, (key, label, why) in enumerate(zip(documents, *given, strict=True))
+        ]
 
 
 def new_token() -> str:

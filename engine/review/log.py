@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from engine.errors import WhenceError
 from engine.review.database import connect, events
 from engine.review.events import KINDS, DocumentKey, Event, Reviewer, now
+from engine.sqlite import transaction
 
 SINCE = sa.select(events).where(events.c.number > sa.bindparam("number")).order_by(events.c.number)
 BATCH = sa.select(events).where(events.c.token == sa.bindparam("token")).order_by(events.c.place)
@@ -56,14 +57,8 @@ class EventLog:
                 connection.exec_driver_sql("LOCK TABLE review_events IN EXCLUSIVE MODE")  # readers do not wait
                 yield connection
             return
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+        with transaction(self._engine) as connection:
+            yield connection
 
 
 class Writing:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from engine.analysis.matrix import influence_matrix
+from engine.check.settings import LeaveOutSettings
 from engine.review.labels import Outcome
 from engine.review.review import Review
 from engine.review.standing import Standing
 from engine.run import Run
-from engine.settings import LeaveOutSettings
 
 COLUMNS = ["id", "title", "source", "language", "decision", "label", "reviewers", "reasons", "decided_at", "completion",
            "influence", "content_hash", "run_hash"]  # fmt: skip

@@ -1,11 +1,9 @@
 """Queues: which documents are to be looked at, in which order; a queue is a query string, so that it can be kept."""
 
-import glob
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -17,6 +15,7 @@ from engine.review.neighbours import Neighbours
 from engine.review.review import Review
 from engine.review.standing import Standing, standing
 from engine.run import Run
+from engine.tables import open_tables
 
 Show = Literal["all", "undecided", "waiting", "disagreed", "agreed", "skipped"]
 SHOWN: tuple[Show, ...] = get_args(Show)
@@ -153,11 +152,10 @@ def _ordered(run: Run, queue: Queue, neighbours: Neighbours | None) -> pd.DataFr
 
 def _found(run: Run, search: str) -> list[int]:
     """Numbers of the documents in whose text or title the words stand."""
-    source = glob.escape(str(run.folder.documents))
-    statement = """SELECT document FROM read_parquet($source)
+    statement = """SELECT document FROM documents
         WHERE contains(lower(text), lower($search)) OR contains(lower(title), lower($search))"""
-    with duckdb.cursor() as cursor:
-        rows = cursor.execute(statement, {"source": source, "search": search}).fetchall()
+    with open_tables(documents=run.folder.documents) as tables:
+        rows = tables.execute(statement, {"search": search}).fetchall()
     return [row[0] for row in rows]
 
 

@@ -10,7 +10,7 @@ from engine.errors import WhenceError
 from engine.review.book import Book, Complete
 from engine.review.database import database_url
 from engine.review.documents import document_keys, run_hash
-from engine.review.events import DocumentKey, Event, Kind, Reviewer, new_token
+from engine.review.events import Decision, DocumentKey, Event, Reviewer, new_token
 from engine.review.fold import Batch, Fold
 from engine.review.log import EventLog
 from engine.review.standing import Standing, is_blind, standing
@@ -71,11 +71,11 @@ class Review:
             known(event.label, fold.labels)
             return _with_before(fold, event)
 
-        return self._decide("label", reviewer, documents, label, why, queue, token, complete)
+        return self._decide(reviewer, documents, Decision("label", label, why, queue), token, complete)
 
     def skip(self, reviewer: Reviewer, documents: Sequence[int], queue: str = "", token: str | None = None) -> Batch:
         """Pass over documents: the reviewer's undecided queue shows them no longer; an own label stays."""
-        return self._decide("skip", reviewer, documents, "", "", queue, token)
+        return self._decide(reviewer, documents, Decision("skip", queue=queue), token)
 
     def comment(
         self, reviewer: Reviewer, documents: Sequence[int], why: str, queue: str = "", token: str | None = None
@@ -87,7 +87,7 @@ class Review:
         """
         if not why.strip():
             raise WhenceError("The comment is empty -- it would say nothing -- write something.")
-        return self._decide("comment", reviewer, documents, "", why, queue, token)
+        return self._decide(reviewer, documents, Decision("comment", why=why, queue=queue), token)
 
     def undo(self, reviewer: Reviewer, target: str | None = None, token: str | None = None) -> Batch:
         """Undo a batch of one's own: the last one in this run, or the one of the token ``target``.
@@ -152,26 +152,16 @@ class Review:
 
     def _decide(
         self,
-        kind: Kind,
         reviewer: Reviewer,
         documents: Sequence[int],
-        label: str | Sequence[str],
-        why: str | Sequence[str],
-        queue: str,
+        decision: Decision,
         token: str | None,
         complete: Complete | None = None,
     ) -> Batch:
         if not len(documents) or len(set(documents)) < len(documents):
             raise WhenceError(f"{len(documents)} documents, none or one twice -- choose each document once.")
-        token, count = token or new_token(), len(documents)
-        labels, whys = ([one] * count if isinstance(one, str) else one for one in (label, why))
-        events = [
-            Event(
-                kind, reviewer, token, place, self._key(int(number)), one, why=said, queue=queue, run_hash=self.run_hash
-            )
-            for place, (number, one, said) in enumerate(zip(documents, labels, whys, strict=True))
-        ]
-        self.book.write(events, complete or _with_before)
+        token, keys = token or new_token(), [self._key(int(number)) for number in documents]
+        self.book.write(decision.events(reviewer, keys, self.run_hash, token), complete or _with_before)
         with self.book.reading() as fold:
             return _batch(fold, token)
 
