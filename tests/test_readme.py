@@ -96,3 +96,25 @@ def test_the_table_of_scores_says_what_was_kept():
         assert written == [f"{number:.2f}" for number in numbers], name
     assert f"would come to {tables['ceiling'][0]['ceiling']:.2f}" in part
     assert f"it is {kept['EK-FAC']['lds'] / kept['gradient dot']['lds']:.1f} times" in part
+
+
+def test_the_table_of_removals_says_what_was_kept():
+    file = Path(__file__).parents[1] / "sample_data" / "checks" / "removal.json"
+    tables = json.loads(file.read_text(encoding="utf-8"))["tables"]
+    part = README.split("Left out instead")[1].split("\n## ")[0].replace("−", "-")
+    rows = re.findall(r"^\| [^|]*? of [^|]*(documents|tokens) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", part, re.MULTILINE)
+    assert [what for what, *_ in rows] == ["documents", "tokens"]
+    kept = {(row["what"], row["method"]): row for row in tables["methods"]}
+    for what, *cells in rows:
+        for method, cell in zip(("EK-FAC", "BM25", "random"), cells, strict=True):
+            numbers = [round(kept[what, method][name], 1) + 0.0 for name in ("rise", "rise_low", "rise_high")]
+            assert cell == "{:.1f} ({:.1f} to {:.1f})".format(*numbers), (what, method)
+        best = kept[what, "EK-FAC"]
+        assert "{of_bm25:.1f} times ({of_bm25_low:.1f} to {of_bm25_high:.1f})".format(**best) in part
+    documents, tokens = tables["calibration"]
+    words = " ".join(part.split())
+    assert "{correlation:.2f}, {correlation_low:.2f} to {correlation_high:.2f}".format(**documents) in words
+    for row in (documents, tokens):
+        assert "{slope:.2f} ({slope_low:.2f} to {slope_high:.2f})".format(**row) in words
+    for row in tables["rare_groups"]:
+        assert f"{row['lost']:.0%} ({100 * row['lost_low']:.0f} to {100 * row['lost_high']:.0f})" in words
