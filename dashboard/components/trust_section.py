@@ -16,6 +16,7 @@ LABELS = {
     "curvature_error": "Error of the matrix", "solve_error": "Error of the solve", "correlation": "Correlation",
     "response_correlation": "With the response", "response_slope": "Response per predicted",
     "lds": "Score", "of_ceiling": "Of the ceiling", "rise": "Rise, nats", "of_bm25": "Times BM25's",
+    "rare_groups": "Rare and frequent tokens", "rare_tokens": "Rare tokens, each beside a frequent one",
     "group": "Tokens are", "tokens": "Tokens", "lost": "Lost of what was learned", "lost_random": "Lost without others",
     "learned": "Learned, nats", "top_10": "Share of the ten", "loss": "Loss, nats",
     "what": "Left out", "method": "Chosen by", "slope": "Measured per predicted", "kept_damping": "Kept: damping",
