@@ -112,7 +112,8 @@ def removal_part(result: analyses.Result) -> Part:
         f"**{between(best, 'rise')}** nats, **{between(best, 'of_bm25')}** times as much as without those that "
         f"{analyses.BM25} puts first; without as many random ones by {between(rises.loc[analyses.RANDOM], 'rise')}. "
         f"Without the {settings['share']:.0%} of all training tokens that {analyses.INFLUENCE} puts first it rose by "
-        f"**{between(terms, 'rise')}** nats, **{between(terms, 'of_bm25')}** times as much as without {analyses.BM25}'s. "
+        f"**{between(terms, 'rise')}** nats, **{between(terms, 'of_bm25')}** times as much as "
+        f"without {analyses.BM25}'s. "
         f"Measured were **{between(fit, 'slope')}** of the predicted changes, correlated at "
         f"**{between(fit, 'correlation')}**."
     )
@@ -129,7 +130,8 @@ def removal_part(result: analyses.Result) -> Part:
     notes = (
         f"For {settings['removed_for']} completions {settings['top']} of {settings['documents']:,} documents were left "
         f"out, and apart from that the strongest {settings['share']:.0%} of all tokens; the model was trained anew, "
-        f"in {settings['seeds']} order{'s' * (settings['seeds'] > 1)} of batches each. Intervals: 95%, over completions, of slope and correlation "
+        f"in {settings['seeds']} order{'s' * (settings['seeds'] > 1)} of batches each. "
+        "Intervals: 95%, over completions, of slope and correlation "
         f"over points. Rare tokens: {rare['tokens'].min():,}, each beside a frequent one of like loss; the "
         f"{settings['top']} documents strongest on the token are left out. Intervals there: over tokens. More than all "
         "that was learned is lost where the other documents teach something else."

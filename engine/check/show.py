@@ -110,7 +110,8 @@ def _removal(result: Result) -> list[Any]:
     reading = Text(
         f"For {settings['removed_for']} completions the {settings['top']} documents, and apart from that "
         f"{settings['share']:.0%} of all loss terms, were left out and the model trained anew, in "
-        f"{settings['seeds']} order{'s' * (settings['seeds'] > 1)} of batches each. Rise: of the completion's loss against training on everything. "
+        f"{settings['seeds']} order{'s' * (settings['seeds'] > 1)} of batches each. "
+        "Rise: of the completion's loss against training on everything. "
         "95% intervals over completions. "
         "Rare tokens stand beside frequent ones of like loss; what reading all documents taught the model of them is "
         f"lost when their {settings['top']} strongest are left out, and more where the others teach something else. "
