@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from engine.errors import RunError
 from engine.run import Run
 from engine.store import writing
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet may take for the beginning of a formula, the wide forms of East Asian keyboards included."""
+_DEFUSED = rf"(?s)'+[{re.escape(''.join(FORMULA_STARTS))}]"
+_DANGEROUS = _DEFUSED.replace("'+", "'*")
 
 
 def export(run: Run, table: str, out: str | Path) -> int:
@@ -41,12 +45,17 @@ def export(run: Run, table: str, out: str | Path) -> int:
 
 
 def defuse(frame: pd.DataFrame) -> pd.DataFrame:
-    """Text cells that a spreadsheet would run as a formula begin with an apostrophe instead."""
+    """Text cells that a spreadsheet would run as a formula begin with an apostrophe instead, see :func:`undo_defuse`."""
     frame = frame.copy()
     for name in frame.select_dtypes(include=["object", "string"]):
-        dangerous = frame[name].astype(str).str.startswith(FORMULA_STARTS)
+        dangerous = frame[name].astype(str).str.match(_DANGEROUS)
         frame.loc[dangerous, name] = "'" + frame.loc[dangerous, name].astype(str)
     return frame
+
+
+def undo_defuse(cell: str) -> str:
+    """A text cell as it was before :func:`defuse`: what had such an apostrophe of its own has two by then."""
+    return cell[1:] if re.match(_DEFUSED, cell) else cell
 
 
 def without_nan(record: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from engine.ablation_file import write_ablation
 from engine.check.settings import StabilitySettings
 from engine.checks import kept_at
 from engine.document_map import DocumentMap, MapSettings, write_map
+from engine.review.events import Reviewer
+from engine.review.labels import Label
+from engine.review.review import Review
 from engine.run import Run
 from engine.variants import VariantSettings
 
@@ -37,6 +40,11 @@ FURTHER = {
 """Titles and texts by id."""
 LANGUAGES = ("<img src=x onerror=window.hacked=1>", "=1+1", "ar", "\u202een", "\tko", DRAWN)
 
+HOSTILE_REVIEWERS = (Reviewer(f"=1+1 {DRAWN}"), Reviewer(f"{PAYLOADS[2]} {PAYLOADS[0]}"))
+HOSTILE_LABELS = (Label('<b>Drop</b><img src=x onerror="x()">', "#CC79A7", "p", "drop"),
+                  Label("=1+1 \u202eworD\u202c [x](javascript:x)", "#56B4E9", "q", "keep"))  # fmt: skip
+HOSTILE_COMMENTS = ("=HYPERLINK(1)", f"-1+1 {PAYLOADS[2]}", f"{PAYLOADS[0]} {PAYLOADS[1]}", DRAWN, SVG, "W" * WALL)
+
 
 def very_hostile_documents() -> list[dict[str, str]]:
     """Documents whose ids, titles, texts, sources and languages all mean harm."""
@@ -48,10 +56,12 @@ def very_hostile_documents() -> list[dict[str, str]]:
 
 
 def hostile_queries() -> list[dict[str, str]]:
-    """Completions of hostile titles and kinds; the first asks with charts' markup and goes on with an emoji."""
+    """Completions of hostile titles and kinds; the first asks with charts' markup, the last is a safety probe."""
     first = {"id": "=q/0", "prompt": DRAWN, "completion": f" {FAMILY} <b>x</b>", "kind": SVG, "language": LANGUAGES[0],
              "title": DRAWN, "contrast": ""}  # fmt: skip
-    return [first, *plain_queries()]
+    probe = {"id": "-q/safe", "prompt": DRAWN, "completion": " \U0001f469\u200d", "kind": "Safety", "language": LANGUAGES[1],
+             "title": SVG, "contrast": ""}  # fmt: skip
+    return [first, *plain_queries(), probe]
 
 
 def write_hostile_run(path: Path) -> Run:
@@ -70,3 +80,23 @@ def write_hostile_run(path: Path) -> Run:
     asked = StabilitySettings(str(run.path))
     keep("stability", kept_at("stability", asked), stability_tables(run.queries["id"].tolist()), run=asked.run)
     return run
+
+
+def decide_hostile(review: Review) -> None:
+    """Labels, decisions, comments, a saved filter and reviewers' names that mean harm; of two documents all agree."""
+    numbers = review.run.documents.set_index("id")["document"]
+    for label in HOSTILE_LABELS:
+        review.team.define_label(HOSTILE_REVIEWERS[0], label)
+    for place, reviewer in enumerate(HOSTILE_REVIEWERS):
+        for document, label in zip(("@drawn", "@mixed"), HOSTILE_LABELS, strict=True):
+            review.label(reviewer, [int(numbers[document])], label.name, HOSTILE_COMMENTS[place])
+    for comment in HOSTILE_COMMENTS:
+        review.comment(HOSTILE_REVIEWERS[0], [int(numbers["@drawn"])], comment)
+    review.team.save_filter(HOSTILE_REVIEWERS[0], PAYLOADS[0][:80], "show=undecided")
+
+
+def undo_hostile(review: Review) -> None:
+    """Take its labels and filter from the team again, whose database other tests use too."""
+    for label in HOSTILE_LABELS:
+        review.team.retire_label(HOSTILE_REVIEWERS[0], label.name)
+    review.team.forget_filter(HOSTILE_REVIEWERS[0], PAYLOADS[0][:80])

@@ -276,7 +276,19 @@ def test_a_run_that_solves_has_no_mixing(toy_run):
     assert mixing(Run(toy_run), 0) is None
 
 
-PAGES = ("home", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "trust")
+PAGES = (
+    "home",
+    "story",
+    "influence",
+    "concentration",
+    "sources",
+    "word_order",
+    "findings",
+    "compare",
+    "map",
+    "review",
+    "trust",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -11,7 +11,7 @@ import pytest
 from tiny_run import write_tiny_run
 
 from engine import Run, RunError, rank_documents
-from engine.export import TABLES, WRITERS, defuse, export
+from engine.export import TABLES, WRITERS, defuse, export, undo_defuse
 
 DOCUMENTS = [
     {"id": "=1+1", "text": 'a, "b";\r\nc\n', "source": "@SUM(A1)", "language": "en", "title": "+49 170"},
@@ -107,10 +107,12 @@ def test_no_cell_of_a_csv_file_begins_like_a_formula(run, tmp_path):
 
 
 def test_defusing_changes_dangerous_cells_only():
-    frame = pd.DataFrame({"text": ["=a", "a=", "", " =a", "\r=", "@", None], "number": [-1.0, 2, 3, 4, 5, 6, np.nan]})
+    texts = ["=a", "a=", "", " =a", "\r=", "@", "＝a", "'=a", "'a", None]
+    frame = pd.DataFrame({"text": texts, "number": [*range(-1, 8), np.nan]})
     found = defuse(frame)
-    assert found["text"].tolist()[:6] == ["'=a", "a=", "", " =a", "'\r=", "'@"]
-    assert pd.isna(found["text"][6])
+    assert found["text"].tolist()[:9] == ["'=a", "a=", "", " =a", "'\r=", "'@", "'＝a", "''=a", "'a"]
+    assert [undo_defuse(text) for text in found["text"][:9]] == texts[:9]
+    assert pd.isna(found["text"][9])
     assert found["number"].equals(frame["number"])
     assert frame["text"][0] == "=a"
 

@@ -6,16 +6,30 @@ import json
 import re
 
 import pytest
-from hostile_run import FURTHER, very_hostile_documents, write_hostile_run
+from hostile_run import (
+    FURTHER,
+    HOSTILE_COMMENTS,
+    HOSTILE_LABELS,
+    HOSTILE_REVIEWERS,
+    decide_hostile,
+    very_hostile_documents,
+    write_hostile_run,
+)
 from page_words import words
 
+from dashboard.components.review_comment import MOST
+from dashboard.components.text import escape
 from dashboard.components.token_strip import Piece, _packed, _paragraphs
 from dashboard.data import document_units
+from engine.review.files import read_decisions, write_decisions
+from engine.review.outcome import decided
+from engine.review.review import open_review
 from engine.run import Run
 from engine.words import HIDDEN_NAMES
 
 PAGES = {
     "home": {},
+    **{f"story, {step}": {"step": step} for step in "12345"},
     "influence": {"query": "=q/0", "document": "@drawn"},
     "concentration": {"query": "=q/0"},
     "concentration, rare": {"query": "=q/0", "part": "Rare and frequent tokens"},
@@ -27,16 +41,21 @@ PAGES = {
     "compare": {"query": "=q/0", "other_query": "q/3", "document": "@drawn"},
     "map": {"colour": "Source"},
     "review": {"queue": "All documents", "document": "@drawn"},
+    "review, team": {"queue": "All documents", "part": "Team"},
+    "review, at once": {"queue": "All documents", "part": "Decide all at once"},
+    "review, out": {"queue": "All documents", "part": "Take away"},
     "trust": {},
 }
 MARKUP = r"<img|<script|<svg|<a |<sup|<i>|\]\(javascript|\*\*bold|\$x|:material/home|https?://evil|[\u202a-\u202e]"
 DRAWN = r"<img|<script|<svg|<a |<sup|<i>|<b>bold|<b>b<|\u202e"
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    return write_hostile_run(tmp_path_factory.mktemp("runs") / "hostile")
+    run = write_hostile_run(tmp_path_factory.mktemp("runs") / "hostile")
+    decide_hostile(open_review(run))
+    return run
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -52,6 +71,25 @@ def test_on_no_page_words_of_a_run_are_markup_or_formulas(open_page, run, monkey
         assert not re.search(DRAWN, str(json.loads(chart.proto.spec)))
     for name in (name for name in offered if name.endswith(".csv")):
         _is_no_formula(offered[name]().decode("utf-8"))
+
+
+def test_comments_labels_and_names_of_reviewers_are_read_as_they_were_written(open_page, run):
+    said = words(open_page(run.path.parent, "review", queue="All documents", document="@drawn"))
+    for comment in HOSTILE_COMMENTS:
+        assert escape(comment, MOST) in said
+    assert escape(HOSTILE_LABELS[0].name) in said and escape(str(HOSTILE_REVIEWERS[1])) in said
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_decisions_go_out_without_formulas_and_come_back_to_the_letter(run, tmp_path, suffix):
+    review, file = open_review(run), tmp_path / f"out.{suffix}"
+    assert write_decisions(review, file) == 2
+    if suffix == "csv":
+        _is_no_formula(file.read_text("utf-8"))
+    back, there = read_decisions(file), decided(review)
+    for column in ("id", "label", "reasons"):
+        assert back[column].tolist() == there[column].tolist()
+    assert all(comment in there.set_index("id")["reasons"]["@drawn"] for comment in HOSTILE_COMMENTS)
 
 
 def _is_no_formula(file: str) -> None:

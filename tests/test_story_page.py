@@ -5,6 +5,7 @@ import math
 import os
 import re
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tiny_run import NOISE, TOTALS, hostile_documents, plain_documents, scored, 
 from dashboard.analyses import story
 from dashboard.analyses.trust import leave_out_settings
 from dashboard.components import text
-from dashboard.components.story_problem import CHECKED, NO_PROBE, NO_PROBLEM, NOT_PREDICTED, UNCHECKED
+from dashboard.components.story_problem import CHECKED, NO_PROBE, NO_PROBLEM, NOT_PREDICTED, TO_REVIEW, UNCHECKED
 from dashboard.components.story_words import CAVEAT, INVENTED, TITLES, chance
 from engine.ablation_file import write_ablation
 from engine.analysis.ranking import rank_documents
@@ -185,6 +186,18 @@ def test_a_problem_document_is_flagged_and_leaving_it_out_is_predicted(make, sho
         assert f"{without:.0f}" in pictures(app)
     assert pictures(app).count(UNCHECKED) == 2
     assert CAVEAT in words(app) and INVENTED not in words(app)
+
+
+def test_the_flagged_document_is_one_click_from_its_decision(make, show, open_page, tmp_path):
+    run = make(ONCE, PROBE)
+    raised = rank_documents(run, 1)
+    (link,) = [link.proto for link in show(5).get("page_link")]
+    assert link.label == TO_REVIEW and link.page == "review"
+    asked = {name: value for name, value in parse_qsl(link.query_string) if name != "run"}
+    app = open_page(tmp_path, "review", **asked)
+    assert app.subheader[0].value == text.escape(raised["title"][0])
+    assert f"{(raised['influence'] > 0).sum()} documents that raised “It had?” most" in words(app).replace("\\", "")
+    assert not show(5, present="yes").get("page_link")
 
 
 def test_a_check_by_training_is_asked_for_and_shown_beside_what_was_predicted(make, show, tmp_path):

@@ -8,6 +8,7 @@ from dashboard.analyses import review as analyses
 from dashboard.components import text
 from dashboard.components.document_panel import Choice, document_strip
 from dashboard.components.review_actions import Sitting
+from dashboard.components.review_comment import MOST
 from dashboard.components.review_queue import go_through_alike
 
 NEAR_SHOWN = 5
@@ -115,6 +116,6 @@ def decisions(sitting: Sitting) -> None:
 def _told(event: analyses.Event, undone: bool) -> str:
     what = text.escape(event.label) if event.kind == "label" else {"skip": "Skipped", "comment": "Comment"}[event.kind]
     before = f" instead of {text.escape(event.before)}" if event.before not in ("", event.label) else ""
-    why = f": “{text.escape(event.why, 400)}”" if event.why else ""
+    why = f": “{text.escape(event.why, MOST)}”" if event.why else ""
     said = f"**{what}**{before}, {text.escape(str(event.reviewer))}, {text.date(event.at[:19] + 'Z')}{why}"
     return f"~~{said}~~ undone" if undone else said

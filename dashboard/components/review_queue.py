@@ -181,8 +181,10 @@ def saved_filters(run: data.Run, review: analyses.Review, reviewer: analyses.Rev
         filters = review.team.filters
         for place, (name, saved) in enumerate(filters.items()):
             with st.container(horizontal=True):
-                st.button(text.escape(name, 60), key=f"filter_{place}", on_click=open_saved, args=(run, saved),
-                          width="stretch")  # fmt: skip
+                st.button(
+                    text.escape(name, text.NAME), key=f"filter_{place}", on_click=open_saved, args=(run, saved),
+                    width="stretch", help=text.escape(name) if len(name) > text.NAME else None,
+                )  # fmt: skip
                 st.button(
                     "Forget", key=f"forget_{place}", type="tertiary", disabled=reviewer is None, on_click=attempt,
                     args=(lambda name=name: review.team.forget_filter(reviewer, name),),

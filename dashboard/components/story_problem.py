@@ -11,13 +11,16 @@ from dashboard.analyses import trust
 from dashboard.components import text
 from dashboard.components.figure import PALETTE, show_figure
 from dashboard.components.job_panel import job_panel
+from dashboard.components.review_queue import review_link
 from dashboard.components.story_charts import Bar, bars, bars_height
+from dashboard.components.story_frame import presenting
 from dashboard.components.story_words import chance, counted, problem, why_flagged
 
 AROUND = 100
 """Letters shown before and after the answer in a flagged document."""
 UNCHECKED, CHECKED = "predicted, not checked by training", "measured by training on without"
 MEASURED_COLOUR = PALETTE[2]
+TO_REVIEW = "Keep or drop it: review the documents behind this answer"
 NO_PROBE = (
     "This run asks no safety probe, so there is no problem document to find. A probe is a completion of the kind "
     "“Safety” in the file of completions: write some, and compute the run's second and third step again."
@@ -47,6 +50,8 @@ def problem_step(run: data.Run) -> None:
     with right:
         _without(run, told, flagged)
     _check(run, told, flagged)
+    if not presenting():
+        review_link({"query": told.completion.id, "document": flagged["id"].iloc[0]}, TO_REVIEW)
 
 
 def _flag(run: data.Run, told: analyses.Told, flagged: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import WhenceError
-from engine.export import FORMULA_STARTS, WRITERS
+from engine.export import WRITERS, undo_defuse
 from engine.readers.jsonl import read_objects
 from engine.review.labels import Outcome
 from engine.review.outcome import decided
@@ -68,8 +68,7 @@ def _of_suffix(file: Path, known: dict[str, Callable]) -> Callable:
 def _read_csv(file: Path) -> pd.DataFrame:
     """With the apostrophes taken off again that keep a spreadsheet from running cells as formulas."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    defused = tuple(f"'{start}" for start in FORMULA_STARTS)
-    return table.map(lambda cell: cell[1:] if isinstance(cell, str) and cell.startswith(defused) else cell)
+    return table.map(undo_defuse, na_action="ignore")
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {

@@ -11,17 +11,21 @@ from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from hostile_run import FURTHER, very_hostile_documents, write_hostile_run
+from hostile_run import FURTHER, decide_hostile, undo_hostile, very_hostile_documents, write_hostile_run
 from looking import settled
 from made_checks import exact_tables, keep, lds_tables, removal_tables
 from playwright.sync_api import Browser, Locator, Page, expect
 from test_contrast import LEAST, LEVELS, contrast, over
 
 from dashboard.components.text import show_hidden
+from engine.review.review import open_review
 
 QUERY, FIRST = quote("=q/0", safe=""), quote(very_hostile_documents()[0]["id"], safe="")
 PAGES = {
     "home": "?run=Hostile",
+    "story": "story?run=Hostile",
+    "story, words": "story?run=Hostile&step=3",
+    "story, flagged": "story?run=Hostile&step=5",
     "influence": f"influence?run=Hostile&query={QUERY}&document=%40drawn",
     "concentration": f"concentration?run=Hostile&query={QUERY}",
     "rare tokens": f"concentration?run=Hostile&query={QUERY}&part=Rare+and+frequent+tokens",
@@ -31,7 +35,8 @@ PAGES = {
     "findings": "findings?run=Hostile&finding=tails",
     "compare": f"compare?run=Hostile&query={QUERY}&other_query=q%2F3&document={FIRST}",
     "map": "map?run=Hostile&colour=Source",
-    "review": "review?run=Hostile&queue=All+documents",
+    "review": "review?run=Hostile&queue=All+documents&document=%40drawn",
+    "review, team": "review?run=Hostile&queue=All+documents&part=Team",
     "trust": "trust?run=Hostile",
 }
 SCHEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 22, 27)"}
@@ -130,10 +135,12 @@ SHADES = """(unit, levels) => {
 @pytest.fixture(scope="module", autouse=True)
 def hostile(runs: Path) -> Iterator[None]:
     """The run beside the others, and checks that belong to no run; both go again, since other tests count them."""
-    write_hostile_run(runs / "hostile")
+    review = open_review(write_hostile_run(runs / "hostile"))
+    decide_hostile(review)
     for name, tables in {"exact": exact_tables, "lds": lds_tables, "removal": removal_tables}.items():
         keep(name, runs / "checks" / f"{name}.json", tables())
     yield
+    undo_hostile(review)
     shutil.rmtree(runs / "hostile")
     shutil.rmtree(runs / "checks")
 
