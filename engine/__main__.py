@@ -137,7 +137,7 @@ def _report(given: argparse.Namespace) -> None:
 
     run = Run(given.run)
     queries = choose_completions(run, given.completions, given.per_kind)
-    size = write_report(run, given.out, queries)
+    size = write_report(run, given.out, queries, progress=progress_module.for_terminal())
     print(f"{given.out}: {len(queries):,} completion{'' if len(queries) == 1 else 's'}, {size / 1000:,.0f} kB")
 
 

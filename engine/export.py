@@ -45,7 +45,7 @@ def export(run: Run, table: str, out: str | Path) -> int:
 
 
 def defuse(frame: pd.DataFrame) -> pd.DataFrame:
-    """Text cells that a spreadsheet would run as a formula begin with an apostrophe instead, see :func:`undo_defuse`."""
+    """Text cells that a spreadsheet would run as a formula begin with an apostrophe instead (:func:`undo_defuse`)."""
     frame = frame.copy()
     for name in frame.select_dtypes(include=["object", "string"]):
         dangerous = frame[name].astype(str).str.match(_DANGEROUS)

@@ -59,8 +59,8 @@ def hostile_queries() -> list[dict[str, str]]:
     """Completions of hostile titles and kinds; the first asks with charts' markup, the last is a safety probe."""
     first = {"id": "=q/0", "prompt": DRAWN, "completion": f" {FAMILY} <b>x</b>", "kind": SVG, "language": LANGUAGES[0],
              "title": DRAWN, "contrast": ""}  # fmt: skip
-    probe = {"id": "-q/safe", "prompt": DRAWN, "completion": " \U0001f469\u200d", "kind": "Safety", "language": LANGUAGES[1],
-             "title": SVG, "contrast": ""}  # fmt: skip
+    probe = {"id": "-q/safe", "prompt": DRAWN, "completion": " \U0001f469\u200d", "kind": "Safety",
+             "language": LANGUAGES[1], "title": SVG, "contrast": ""}  # fmt: skip
     return [first, *plain_queries(), probe]
 
 

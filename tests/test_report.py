@@ -13,9 +13,11 @@ from test_leave_out_panel import keep as keep_leave_out
 from tiny_run import PAYLOADS, hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
 
 from dashboard.analyses.report import report
+from dashboard.components.calibration import calibration_sentence
 from engine import words
 from engine.__main__ import main
 from engine.analysis.ranking import headline, rank_documents
+from engine.check.calibration import NOT_CALIBRATED
 from engine.errors import RunError
 from engine.report import choose_completions, render_report, write_report
 from engine.report.strip import MOST_UNITS
@@ -180,7 +182,19 @@ def test_what_was_not_measured_has_the_command_that_would(run, home):
     said = read(run, home).words
     for check in ("exact", "lds", "removal", "bif", "stability"):
         assert f"Not measured. This would tell: python -m engine check {check}" in said
-    assert "not calibrated" in said
+    assert said.count(NOT_CALIBRATED) == 2 and "How such predictions fare" not in said
+
+
+def test_the_report_and_the_pages_say_one_sentence_of_predicted_changes(run, home, monkeypatch):
+    monkeypatch.setenv("WHENCE_RUNS", str(home.parent))
+    assert calibration_sentence() in read(run, home).words
+    shipped = home.parent / "program" / "sample_data" / "checks" / "removal.json"
+    keep("removal", shipped, removal_tables(), corpus="<b>x</b> {top} **y**.jsonl")
+    told = calibration_sentence()
+    assert told != NOT_CALIBRATED
+    plain = re.sub(r"\*\*(?=\d)|(?<=\))\*\*|\\|\u2060", "", told)
+    said = read(run, home).words
+    assert plain in said and NOT_CALIBRATED not in said
 
 
 def test_what_was_measured_is_said_with_its_origin(run, home):
@@ -191,7 +205,7 @@ def test_what_was_measured_is_said_with_its_origin(run, home):
     said = read(run, home).words
     slope = next(row for row in removal_tables()["calibration"] if row["what"] == "documents")
     assert words.between(slope, "slope").startswith(str(SLOPE))
-    assert f"changed by {words.between(slope, 'slope')} of what is predicted" in said
+    assert f"the log-probability by {words.between(slope, 'slope')} of what is predicted" in said
     assert words.between(exact_tables()["estimators"][1], "correlation") in said
     assert words.between(lds_tables()["estimators"][0], "lds") in said
     assert "on the embedded sample, not on this run" in said
@@ -247,7 +261,9 @@ def test_a_report_is_written_whole_or_not_at_all(run, home, tmp_path, monkeypatc
 def test_the_command_line_writes_it_and_says_what_is_wrong(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report", "--run", "run", "--out", "report.html", "--completions", "q/2"]) == 0
-    assert re.fullmatch(r"report.html: 1 completion, \d+ kB\n", capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"report.html: 1 completion, \d+ kB\n", out)
+    assert "Writing the report: 1 completions\n" in err
     assert Read((tmp_path / "report.html").read_text(encoding="utf-8")).documents
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     del manifest["steps"]["score"]

@@ -11,10 +11,11 @@ from test_leave_out_panel import keep as keep_leave_out
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
 from dashboard.analyses import trust
-from dashboard.components.calibration import NOT_CALIBRATED, calibration_sentence
+from dashboard.components.calibration import calibration_sentence
 from dashboard.components.text import between
 from dashboard.components.trust_answer import FEW_TOKENS, NOT_MEASURED, answer
 from dashboard.components.trust_section import readable
+from engine.check.calibration import NOT_CALIBRATED
 from engine.check.settings import StabilitySettings
 from engine.checks import CHECKS, Check, kept_at
 from engine.jobs import JobTable
@@ -180,7 +181,8 @@ def test_the_sentence_has_the_numbers_of_the_check(runs):
     said = calibration_sentence()
     assert f"**{row['slope']:.2f} ({row['slope_low']:.2f} to {row['slope_high']:.2f})** of what is predicted" in said
     assert f"correlate at **{row['correlation']:.2f} (" in said
-    assert "on the sample, training again without 7 of 600 documents" in said and "(24 removals, measured" in said
+    assert "on the embedded sample, training again without 7 of 600 documents" in said
+    assert "(24 removals, 95% intervals, measured" in said
 
 
 def test_every_predicted_change_stands_beside_it(open_page, runs, tmp_path):

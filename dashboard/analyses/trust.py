@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, jobs, runs
+from engine.check.calibration import CALIBRATED, NOT_CALIBRATED, calibration_figures
 from engine.check.cost import leave_out_seconds
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS, by_kind
 from engine.check.found import (
@@ -29,7 +30,8 @@ from engine.run import Run
 from engine.settings import ESTIMATORS
 
 __all__ = [
-    "BM25", "DOCUMENTS", "INFLUENCE", "LEAVE_OUT", "RANDOM", "STABILITY", "TOKENS", "Found", "Result", "is_of_run",
+    "BM25", "CALIBRATED", "DOCUMENTS", "INFLUENCE", "LEAVE_OUT", "NOT_CALIBRATED", "RANDOM", "STABILITY", "TOKENS",
+    "Found", "Result", "calibration_figures", "is_of_run",
 ]  # fmt: skip
 
 ESTIMATED = frozenset((*ESTIMATORS.values(), "exact"))

@@ -1,7 +1,7 @@
 """From a run to the report's file."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,11 +9,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from engine import words
+from engine.check.calibration import CALIBRATED, NOT_CALIBRATED, calibration_figures
+from engine.check.found import Calibration
 from engine.checks import HOME
 from engine.errors import RunError
-from engine.report.completion import section
+from engine.progress import Progress, SilentProgress
+from engine.report.completion import Section, section
 from engine.report.facts import commands, facts, shown_path
-from engine.report.trust import VERDICTS, trust
+from engine.report.trust import VERDICTS, Trust, trust
 from engine.run import Run
 from engine.store import writing
 
@@ -37,13 +40,14 @@ def choose_completions(run: Run, names: Sequence[str] = (), per_kind: int | None
     return [int(query) for query in queries["query"]]
 
 
-def render_report(run: Run, queries: Sequence[int], home: Path = HOME) -> str:
+def render_report(run: Run, queries: Sequence[int], home: Path = HOME, progress: Progress | None = None) -> str:
     """The report as HTML.
 
     Args:
         run: The run.
         queries: Numbers of the queries to report.
         home: Folder of the results of checks that belong to no run.
+        progress: Where the completions done are reported.
 
     Raises:
         RunError: If no document was scored.
@@ -54,17 +58,26 @@ def render_report(run: Run, queries: Sequence[int], home: Path = HOME) -> str:
             "score step without `--prefilter`."
         )
     known = trust(run, home)
-    ids = run.queries.set_index("query")["id"]
-    sections = [
-        section(run, query, known.verdicts.get(ids[query]), known.left_out.get(ids[query], ())) for query in queries
-    ]
+    sections = list(_sections(run, known, queries, progress or SilentProgress()))
     return _environment().get_template("report.html").render(
         run=run, facts=facts(run), commands=commands(run), sections=sections, trust=known, words=words,
         verdicts=VERDICTS, tokens_command=f"python -m engine tokens --run {shlex.quote(shown_path(str(run.path)))}",
     )  # fmt: skip
 
 
-def write_report(run: Run, out: str | Path, queries: Sequence[int], home: Path = HOME) -> int:
+def _sections(run: Run, known: Trust, queries: Sequence[int], progress: Progress) -> Iterator[Section]:
+    """Each completion's part: on the sample about a second of one core."""
+    ids = run.queries.set_index("query")["id"]
+    progress.start("Writing the report", len(queries), "completions")
+    for query in queries:
+        yield section(run, query, known.verdicts.get(ids[query]), known.left_out.get(ids[query], ()))
+        progress.advance(1)
+    progress.finish()
+
+
+def write_report(
+    run: Run, out: str | Path, queries: Sequence[int], home: Path = HOME, progress: Progress | None = None
+) -> int:
     """Write the report, whole or not at all; its size in bytes.
 
     Arguments as of :func:`render_report`; ``out`` is the file.
@@ -72,7 +85,7 @@ def write_report(run: Run, out: str | Path, queries: Sequence[int], home: Path =
     Raises:
         RunError: If no document was scored, or the file cannot be written.
     """
-    content = render_report(run, queries, home).encode("utf-8")
+    content = render_report(run, queries, home, progress).encode("utf-8")
     with writing(Path(out)) as part:
         part.write_bytes(content)
     return len(content)
@@ -85,8 +98,17 @@ def _environment() -> Environment:
     )
     made.filters |= {name: getattr(words, name) for name in ("number", "share", "plain", "date", "language")}
     made.filters |= {"exact": exact, "codes": codes, "quoted": shlex.quote}
+    made.filters["calibrated"] = calibrated
+    made.globals["not_calibrated"] = NOT_CALIBRATED
     made.globals["style"] = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     return made
+
+
+def calibrated(found: Calibration) -> Markup:
+    """How predicted changes compared with training again, its numbers in bold."""
+    figures: dict[str, str] = calibration_figures(found)
+    told = {name: Markup("<strong>{}</strong>").format(figures[name]) for name in ("slope", "correlation")}
+    return Markup(CALIBRATED).format_map(figures | {"corpus": words.plain(figures["corpus"], 80)} | told)
 
 
 def exact(text: str) -> Markup:
