@@ -9,9 +9,10 @@ from dashboard.components import text
 from dashboard.components.document_panel import Choice, document_strip
 from dashboard.components.review_actions import Sitting
 from dashboard.components.review_comment import MOST
-from dashboard.components.review_queue import go_through_alike
+from dashboard.components.review_queue import go_through_alike, open_saved, queue_before
 
 NEAR_SHOWN = 5
+ALIKE_KEY = "Shift+G"  # no label can have it
 COMPARED_AT_ONCE = 20_000
 """Documents up to which the corpus's words are compared without being asked: on 3,767 it takes 3 s, once."""
 _COMPARE = "_compare_documents"
@@ -68,7 +69,22 @@ def near_duplicates(sitting: Sitting) -> None:
     found = analyses.near_duplicates(run, sitting.document)
     if found.empty:
         st.caption("No other document shares half of its words (TF-IDF cosine of at least 0.5).")
-        return
+    else:
+        _alike(sitting, found)
+    like, before = analyses.Queue.from_query(sitting.asked).like, queue_before()
+    if like and before is not None:
+        st.button("Back to the queue before", key="before_alike", shortcut=ALIKE_KEY, on_click=open_saved,
+                  args=(run, before), icon=":material/undo:")  # fmt: skip
+    elif len(found):
+        st.button(
+            f"Go through all {len(found) + 1}", key="alike", shortcut=ALIKE_KEY, icon=":material/content_copy:",
+            on_click=go_through_alike, args=(sitting.ids[sitting.document], sitting.asked),
+            help="The document and its near-duplicates become the queue; the same key leads back.",
+        )  # fmt: skip
+
+
+def _alike(sitting: Sitting, found: pd.DataFrame) -> None:
+    run = sitting.review.run
     titles, labels = run.documents["title"], sitting.review.standings(sitting.reviewer)
     lines = []
     for row in found.head(NEAR_SHOWN).itertuples():
@@ -76,11 +92,8 @@ def near_duplicates(sitting: Sitting) -> None:
         said = f" · {_state(standing)}" if standing is not None else ""
         lines.append(f"- {text.escape(titles[row.document], 90)}  \n  {row.similarity:.0%} alike{said}")
     st.markdown("\n".join(lines))
-    more = f" (all {len(found)})" if len(found) > NEAR_SHOWN else ""
-    st.button(
-        f"Go through its near-duplicates{more}", key="alike", on_click=go_through_alike,
-        args=(sitting.ids[sitting.document],), icon=":material/content_copy:",
-    )  # fmt: skip
+    if len(found) > NEAR_SHOWN:
+        st.caption(f"and {len(found) - NEAR_SHOWN:,} more")
 
 
 def _compare() -> None:

@@ -20,8 +20,9 @@ SHOW = {
     "All": "all", "Undecided": "undecided", "Waiting for a second": "waiting", "Disagreements": "disagreed",
     "Agreed": "agreed", "Skipped": "skipped",
 }  # fmt: skip
+_BEFORE = "_queue_before_alike"
 NONE_YET = {
-    ALIKE: "Near-duplicates of which document? Open one, and choose “Go through its near-duplicates” beside its text.",
+    ALIKE: "Near-duplicates of which document? Open one, and choose “Go through all” beside its text.",
     LISTED: "No documents were handed over. Draw around some on the Map, or filter the table of the Influence page, "
     "and choose “Review these” there.",
 }
@@ -129,11 +130,22 @@ def clear_filters() -> None:
     st.session_state["show"] = "All"
 
 
-def go_through_alike(document: str) -> None:
-    """Make the near-duplicates of a document the queue."""
+def go_through_alike(document: str, before: str) -> None:
+    """Make the near-duplicates of a document the queue.
+
+    Args:
+        document: Its id.
+        before: The queue in use until now, as a query string; :func:`queue_before` knows it then.
+    """
+    st.session_state[_BEFORE] = before
     clear_filters()
     st.session_state["queue"] = ALIKE
     url.put("like", document)
+
+
+def queue_before() -> str | None:
+    """The queue that near-duplicates were gone to from, as a query string; None if they were not."""
+    return st.session_state.get(_BEFORE)
 
 
 def open_saved(run: data.Run, saved: str) -> None:

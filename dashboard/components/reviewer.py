@@ -1,9 +1,11 @@
 """Who reviews: whoever signed in where sign-in is configured, else whoever types a name, which counts as unverified."""
 
 import streamlit as st
+from streamlit.errors import StreamlitAuthError
 
 from dashboard.analyses import review as analyses
 from dashboard.components import text
+from dashboard.components.review_actions import TROUBLE
 
 NAME_PX = 260
 _KEPT, _WIDGET = "_reviewer", "_reviewer_field"
@@ -21,12 +23,30 @@ def choose_reviewer() -> analyses.Reviewer | None:
 
 def _signed_in(user: dict) -> analyses.Reviewer | None:
     if not user["is_logged_in"]:
-        st.button("Sign in to decide", type="primary", on_click=st.login, icon=":material/login:")
+        st.button("Sign in to decide", type="primary", on_click=_sign_in, icon=":material/login:")
         return None
-    reviewer = analyses.Reviewer(str(user.get("email") or user.get("name") or user.get("sub") or ""), verified=True)
+    reviewer = analyses.Reviewer(_vouched(user), verified=True)
     st.markdown(f"Signed in as **{text.escape(reviewer.name)}**", width="content")
     st.button("Sign out", type="tertiary", on_click=st.logout, icon=":material/logout:")
     return reviewer
+
+
+def _sign_in() -> None:
+    try:
+        st.login()
+    except StreamlitAuthError as error:  # Streamlit's own words for what is missing, Authlib or a setting
+        first = str(error).strip().splitlines()[0]
+        st.session_state[TROUBLE] = (
+            f"Nobody can sign in ({first}) -- a decision must say whose it is -- mend [auth] in "
+            ".streamlit/secrets.toml."
+        )
+
+
+def _vouched(user: dict) -> str:
+    """The name that only one person has: the address that the provider has checked, else its number for them."""
+    if user.get("email") and str(user.get("email_verified", True)).lower() != "false":  # some send it as text
+        return str(user["email"])
+    return f"{user['name']} ({user['sub']})" if user.get("name") else str(user["sub"])
 
 
 def _typed() -> analyses.Reviewer | None:

@@ -2,26 +2,20 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from looking import settled
 from playwright.sync_api import Page, expect
+from serving import served
 from tiny_run import hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
 GET_ONE = (
     f"no browser at {CHROMIUM} -- `apt-get install chromium` puts one there, or name another in WHENCE_CHROMIUM; "
     "`playwright install` is not needed."
 )
-START_S = 120.0
 PATIENCE_MS = 60_000  # a page takes a second or two; the other test process may keep both cores busy
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -60,31 +54,8 @@ def on_sample(runs: Path, sample_run: Path) -> Path:
 @pytest.fixture(scope="session")
 def address(runs: Path) -> Iterator[str]:
     """Where the pages are served."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    environment = os.environ | {"WHENCE_RUNS": str(runs), "WHENCE_RUN": "small"}
-    log = (runs / "server.log").open("wb")
-    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-        log.close()
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("the server did not start")
+    with served(runs) as found:
+        yield found
 
 
 class Pages:

@@ -22,6 +22,12 @@ def settled(page: Page) -> None:
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
 
 
+def can_decide(page: Page) -> None:
+    """Wait until a reviewer's keys act."""
+    expect(page.get_by_role("button", name="Drop").first).to_be_enabled()
+    settled(page)
+
+
 def tables(page: Page) -> Locator:
     """The tables of the page."""
     return page.get_by_test_id("stDataFrameResizable")
