@@ -98,7 +98,8 @@ def test_rare_and_frequent_tokens_are_those_of_the_whole_run(opened, tiny):
     shown = table(app, "occurrences")
     assert shown["effective_number"].tolist() == pytest.approx(found["effective_number"].tolist())
     assert f"over {len(found)} tokens of 3 completions" in words(app)
-    assert table(app, "Version")["Version"].tolist() == ["Plain", "Given loss", "Matched for loss"]
+    compared = ["All tokens as they are", "Loss held constant", "Among tokens of like loss"]
+    assert table(app, "Compared")["Compared"].tolist() == compared
     assert "Choose a point" in words(app)
 
 

@@ -67,7 +67,8 @@ def panel(app):
 def test_before_it_starts_it_says_what_is_predicted_and_what_it_takes(open_page, runs):
     app = open_page(runs)
     total = -raised(Run(runs / "run"))["influence"].sum() / WINDOWS
-    assert f"by **{text.number(total)}** nats, as influence predicts" in words(app)
+    said = f"Predicted change without them: **{text.number(total)}** nats (log-probability of the completion)."
+    assert said in words(app)
     assert "It takes about" in words(app) and "it can be cancelled and goes on later" in words(app)
     assert not JobTable(runs).recent()
 

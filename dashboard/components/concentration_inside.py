@@ -26,6 +26,8 @@ out.
 **What this cannot tell.** A first-order estimate is noisy for single tokens, and noise spreads over all of them. By
 position, a token is lit up for what follows it.
 """
+FEW = 8
+"""Rows of the table that need no scrolling."""
 
 
 def inside_documents(choice: Choice, sign: analyses.Sign) -> None:
@@ -88,7 +90,8 @@ def _list(table: pd.DataFrame) -> None:
     number, words = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         table.assign(title=table["title"].map(text.plain), source=table["source"].map(text.plain)),
-        key="table_inside", hide_index=True, height=320, alt="Documents with the share of influence in few tokens",
+        key="table_inside", hide_index=True, height=320 if len(table) > FEW else "content",
+        alt="Documents with the share of influence in few tokens",
         column_order=["title", "source", "tokens", "influence", "top_1", "top_10", "top_tenth", "effective_tokens"],
         column_config={
             "title": words("Document", width=260), "source": words("Source", width=110),

@@ -23,8 +23,8 @@ equal documents would be as concentrated as the influence on that token alone, o
 **Correlation** is Spearman's, of ranks. Its interval resamples whole completions; its p-value shuffles frequencies
 among different tokens, so that a token seen in many completions is no evidence in itself.
 
-**Loss.** Rare tokens also surprise the model more. *Given loss* takes out what the ranks of the loss predict along a
-straight line, *matched for loss* compares tokens among those of like loss, in ten groups.
+**Loss.** Rare tokens also surprise the model more. *Loss held constant* takes out what the ranks of the loss predict
+along a straight line, *among tokens of like loss* compares only those, in ten groups.
 
 **What this cannot tell.** Completions were chosen by somebody, not drawn at random. What goes with frequency may be
 owed to something else that does, such as the kind of word or the place in the completion.
@@ -189,11 +189,17 @@ def _list(table: pd.DataFrame, tokens: pd.DataFrame, ids: dict[int, str], sign: 
         st.caption(f"The first {MAX_ROWS:,} of {len(table):,} tokens; the download has them all.")
 
 
+VERSIONS = {
+    "plain": "All tokens as they are", "given loss": "Loss held constant",
+    "matched for loss": "Among tokens of like loss",
+}  # fmt: skip
+
+
 def _links(link: pd.DataFrame) -> None:
     """The correlation in its three versions."""
     shown = pd.DataFrame(
         {
-            "Version": link["version"].str.capitalize(),
+            "Compared": link["version"].map(VERSIONS),
             "Rank correlation": link["correlation"].map(_number),
             "95% interval": [_interval(row) for _, row in link.iterrows()],
             "p-value": [text.p_value(value).removeprefix("p\u00a0=\u00a0") for value in link["p_value"]],

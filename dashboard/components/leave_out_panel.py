@@ -114,10 +114,8 @@ def _predicted(choice: Choice, chosen: pd.DataFrame) -> str:
     total = float(left_out.reindex(chosen["document"]).sum(skipna=False))
     if pd.isna(total):
         return NOT_SCORED
-    return (
-        f"Training without would change the measurement of the whole completion by **{text.number(total)}** "
-        f"{run.unit}, as influence predicts."
-    )
+    what, them = text.MEASUREMENTS[run.measurement].lower(), "it" if len(chosen) == 1 else "them"
+    return f"Predicted change without {them}: **{text.number(total)}** {run.unit} ({what})."
 
 
 def _measured(choice: Choice, result: analyses.Result) -> None:

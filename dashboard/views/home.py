@@ -27,6 +27,8 @@ QUESTIONS = (
      "Two completions, or two runs: other models, damping factors or layers."),
     ("map", "What lies near what?", ":material/bubble_chart:",
      "All documents on one plane, coloured by influence, source or language."),
+    ("review", "Which documents stay in the corpus?", ":material/rate_review:",
+     "One after the other by key, with undo; the team's decisions as files, and what dropping documents would do."),
     ("trust", "How far can these influences be trusted?", ":material/verified:",
      "Against exact answers and against training without documents; how robust this run's rankings are."),
 )  # fmt: skip

@@ -44,7 +44,10 @@ from engine.windows import DOCUMENTS_PER_SHARD  # noqa: E402
 
 CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-PAGES = ("", "story", "influence", "concentration", "sources", "word-order", "compare", "map")
+PAGES = (
+    "", "story", "influence", "concentration", "sources", "word-order", "findings", "compare", "map", "review", "trust",
+)  # fmt: skip
+"""In the order of the menu."""
 DOCUMENTS, QUERIES, MAPPED = 100_000, 100, 20_000
 SOURCES, LANGUAGES = ("Web", "News", "Books", "Code", "StackExchange", "ArXiv"), ("en", "de", "ko")
 READY_MS, PAUSE_MS = 60_000, 1_000
