@@ -16,6 +16,7 @@ from dashboard.components.document_panel import Choice
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 
 SIGNS: dict[str, analyses.Sign] = {"Raised it": "positive", "Lowered it": "negative", "Both": "both"}
@@ -85,12 +86,14 @@ def _documents(choice: Choice, sign: analyses.Sign) -> None:
         "Tail": tail_chart(found.tail, found.fit, sign, choice.unit),
     }
     table = _table(choice, found, sign, shuffled)
-    download(
-        {"Measures": table.drop(columns="digits")} | _curves(found, shuffled),
-        data.provenance(choice.run, choice.completion)
-        | {"completion_tokens": ",".join(map(str, choice.rows)), "influence_that": VERBS[sign]} | analyses.DRAWN,
-        "concentration", "download_concentration", charts,
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        download(
+            {"Measures": table.drop(columns="digits")} | _curves(found, shuffled),
+            data.provenance(choice.run, choice.completion)
+            | {"completion_tokens": ",".join(map(str, choice.rows)), "influence_that": VERBS[sign]} | analyses.DRAWN,
+            "concentration", "download_concentration", charts,
+        )  # fmt: skip
+        report_button(choice.run, choice.completion)
     show_figure(
         charts["Cumulative share"], key="chart_cumulative", height=430,
         alt="Cumulative share of influence against the rank of documents, beside what chance gives.",

@@ -8,6 +8,7 @@ from dashboard.analyses import trust as analyses
 from dashboard.components import text
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores, unreadable
 from dashboard.components.trust_answer import answer
 from dashboard.components.trust_charts import change_scatter
@@ -65,7 +66,9 @@ def _run() -> data.Run:
         st.page_link("views/home.py", label="Go to Home", icon=":material/home:")
         st.stop()
     need_scores(run, "there is no ranking to check")
-    st.caption(f"From here on: the run in use, “{text.escape(run.name)}”.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"From here on: the run in use, “{text.escape(run.name)}”.", width="content")
+        report_button(run)
     return run
 
 
