@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from made_checks import keep, removal_tables
 from page_words import words
 from tiny_run import NOISE, TOTALS, hostile_documents, plain_documents, scored, write_tiny_run
 
@@ -186,6 +187,15 @@ def test_a_problem_document_is_flagged_and_leaving_it_out_is_predicted(make, sho
         assert f"{without:.0f}" in pictures(app)
     assert pictures(app).count(UNCHECKED) == 2
     assert CAVEAT in words(app) and INVENTED not in words(app)
+
+
+def test_a_prediction_stands_beside_what_predictions_came_to(make, show, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.check.found.repository_folder", lambda: tmp_path / "program")
+    make(PROBE)
+    assert "checked by training again" not in words(show(5))
+    keep("removal", tmp_path / "checks" / "removal.json", tables := removal_tables())
+    row = next(row for row in tables["calibration"] if row["what"] == "documents")
+    assert f"the change was **{text.between(row, 'slope')}** of the predicted one" in words(show(5))
 
 
 def test_the_flagged_document_is_one_click_from_its_decision(make, show, open_page, tmp_path):

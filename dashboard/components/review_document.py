@@ -51,8 +51,8 @@ def influenced_completions(run: data.Run, document: int) -> None:
     if found.empty:
         st.caption("It was not scored.")
     lines = [
-        f"- {text.escape(row.label, 90)}  \n  {'raised' if row.influence > 0 else 'lowered'} it: "
-        f"{text.share(row.share)} of all that did, rank {row.rank:,}"
+        f"- {text.escape(row.label, 90)}  \n  {text.share(row.share)} of all that "
+        f"{'raised' if row.influence > 0 else 'lowered'} it, rank {row.rank:,}"
         for row in found.itertuples()
     ]
     st.markdown("\n".join(lines))

@@ -9,6 +9,7 @@ from dashboard.components.review_actions import TROUBLE
 
 NAME_PX = 260
 _KEPT, _WIDGET = "_reviewer", "_reviewer_field"
+NO_NAME = "Type your name to decide; until then you can look at everything."
 UNVERIFIED = (
     "Nobody checks this name, so decisions are recorded as unverified. It stays out of the address: a link that is "
     "passed on must not decide in your name. Sign-in (`[auth]` in `.streamlit/secrets.toml`) vouches for names."
@@ -57,6 +58,7 @@ def _typed() -> analyses.Reviewer | None:
         label_visibility="collapsed",
     )  # fmt: skip
     if not name or not name.strip():
+        st.caption(NO_NAME, width="content")
         return None
     st.badge("Unverified name", icon=":material/help:", color="orange")
     try:

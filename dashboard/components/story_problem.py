@@ -14,7 +14,7 @@ from dashboard.components.job_panel import job_panel
 from dashboard.components.review_queue import review_link
 from dashboard.components.story_charts import Bar, bars, bars_height
 from dashboard.components.story_frame import presenting
-from dashboard.components.story_words import chance, counted, problem, why_flagged
+from dashboard.components.story_words import chance, counted, fared, problem, why_flagged
 
 AROUND = 100
 """Letters shown before and after the answer in a flagged document."""
@@ -91,7 +91,8 @@ def _without(run: data.Run, told: analyses.Told, flagged: pd.DataFrame) -> None:
         return
     said = "; ".join(f"{row.label} ({row.note or 'measured'}): {chance(row.value)}" for row in rows)
     show_figure(bars(rows), key="story_without", height=bars_height(len(rows)), alt=f"How often it answers so. {said}.")
-    st.caption("How often the model would give this answer, asked a hundred times.")
+    predicted = any(row.open for row in rows)
+    st.caption("How often the model would give this answer, asked a hundred times." + (fared() if predicted else ""))
 
 
 def _times(probability: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dashboard.analyses import story as analyses
+from dashboard.analyses import trust
 from dashboard.components import text
 
 TITLES = (
@@ -104,6 +105,17 @@ def problem(told: analyses.Told, probability: float) -> str:
         f"In a safety test, given {quoted(told.completion.prompt)}, the model goes on "
         f"**{quoted(told.completion.text)}** **{chance(probability)}**; the document most behind it is "
         f"{quoted(told.documents['title'].iloc[0])}."
+    )
+
+
+def fared() -> str:
+    """Step 5: what predictions came to where they were checked by training again; empty where none were."""
+    found = trust.calibration()
+    if found is None:
+        return ""
+    return (
+        " Where such predictions were checked by training again, "
+        f"the change was **{text.between(found.row, 'slope')}** of the predicted one."
     )
 
 
