@@ -52,6 +52,7 @@ def variant_table(rows: pd.DataFrame, unit: str, key: str) -> None:
         key=key,
         hide_index=True,
         height="content",
+        placeholder="–",
         alt="The original and each of its variants: influence, difference and share left, with ranges over draws",
         column_config={
             "variant": words("Variant", width=230),
