@@ -10,15 +10,10 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,9 +24,9 @@ import pyarrow as pa
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 TESTS = Path(__file__).resolve().parents[1]
-REPOSITORY = TESTS.parent
-sys.path[:0] = [str(TESTS), str(REPOSITORY)]
+sys.path[:0] = [str(TESTS), str(TESTS / "browser"), str(TESTS.parent)]
 
+from serving import CHROMIUM, QUIET, served  # noqa: E402
 from tiny_run import scored, write_tiny_run  # noqa: E402
 
 from engine.ablation_file import write_ablation  # noqa: E402
@@ -42,8 +37,6 @@ from engine.store import RunFolder, write_json, write_table  # noqa: E402
 from engine.variants import VariantSettings  # noqa: E402
 from engine.windows import DOCUMENTS_PER_SHARD  # noqa: E402
 
-CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PAGES = (
     "", "story", "influence", "concentration", "sources", "word-order", "findings", "compare", "map", "review", "trust",
 )  # fmt: skip
@@ -120,29 +113,6 @@ def write_large_run(path: Path, documents: int = DOCUMENTS, queries: int = QUERI
     write_map(run.folder, DocumentMap(chosen, places, MapSettings(), documents, 1.0))
 
 
-@contextmanager
-def served(runs: Path, first: str) -> Iterator[str]:
-    """The dashboard on the runs of a folder; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    environment = os.environ | {"WHENCE_RUNS": str(runs), "WHENCE_RUN": first}
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=quiet, stderr=quiet)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
 def wait_until_ready(tab: Page, not_title: str = "") -> None:
     """Wait for another title than that of the page before, the end of the script, and the last chart and block."""
     tab.wait_for_function(READY, arg=not_title, timeout=READY_MS)
@@ -179,7 +149,7 @@ def _move(tab: Page, page: str) -> None:
 def measure(browser: BrowserContext, runs: Path, first: str, rounds: int) -> list[dict[str, Any]]:
     """First and warm times of every page on a run."""
     rows = []
-    with served(runs, first) as address:
+    with served(runs, run=first) as address:
         seconds_in_new_tab(browser, address)  # the server's own imports
         tab = browser.new_page()
         tab.goto(address)

@@ -14,12 +14,11 @@ from playwright.sync_api import Page, expect, sync_playwright
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "browser"), str(TESTS.parent)]
 
-from conftest import CHROMIUM, QUIET  # noqa: E402
 from looking import settled  # noqa: E402
-from serving import served  # noqa: E402
+from serving import CHROMIUM, QUIET, served  # noqa: E402
 
 OUT = TESTS.parent / "dashboard" / "screenshots"
-PICTURES = {"influence": ("influence", 1180), "story": ("story?step=5", 860), "review": ("review", 1000)}
+PICTURES = {"influence": ("influence", 2080), "story": ("story?step=5", 860), "review": ("review", 1000)}
 """Address and height in pixels of each picture, by name."""
 WIDTH, SCALE, PATIENCE_MS = 1280, 1.5, 300_000
 
@@ -32,6 +31,9 @@ def take(page: Page, address: str, name: str) -> Path:
     settled(page)
     for chart in page.get_by_test_id("stPlotlyChart").all():
         expect(chart.locator(".main-svg").first).to_be_attached()
+    for field in page.get_by_role("textbox", name="Your name").all():  # else no button of a review can be pressed
+        field.fill("Ann")
+        field.blur()
     settled(page)
     page.screenshot(path=OUT / f"{name}.png")
     return OUT / f"{name}.png"

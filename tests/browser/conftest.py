@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 from looking import settled
 from playwright.sync_api import Page, expect
-from serving import served
+from serving import CHROMIUM, QUIET, served
 from tiny_run import hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
 
-CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
 GET_ONE = (
     f"no browser at {CHROMIUM} -- `apt-get install chromium` puts one there, or name another in WHENCE_CHROMIUM; "
     "`playwright install` is not needed."
 )
 PATIENCE_MS = 60_000  # a page takes a second or two; the other test process may keep both cores busy
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
