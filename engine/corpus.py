@@ -9,7 +9,7 @@ import os
 import reprlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,11 @@ def read_corpus(
     """
     path, settings = Path(path), settings or ReadingSettings()
     reader = READERS[choose(path, settings.reader)]
-    complete = Completion(settings)
+    detect = detector() if settings.detects_language else lambda _: ""
     place = ""
     with temporary_table(IDS) as ids:
         for place, fields in reader.read(path, settings, Counter() if skipped is None else skipped):
-            document = complete(fields, place)
+            document = _document(fields, place, settings, detect)
             _check_new(document.id, place, ids)
             yield document
     if not place:
@@ -158,25 +158,19 @@ def read_queries(path: str | Path) -> list[Query]:
     return queries
 
 
-class Completion:
-    """What a reader found of a document -> the document, with the rest from settings and text."""
-
-    def __init__(self, settings: ReadingSettings) -> None:
-        self.source = settings.source
-        self.language = None if settings.detects_language else settings.language
-        self.detect = detector() if settings.detects_language else lambda _: ""
-
-    def __call__(self, fields: dict[str, Any], place: str) -> Document:
-        text = text_field(fields, "text", place)
-        return Document(
-            id=text_field(fields, "id", place),
-            text=text,
-            source=self.source or _optional(fields, "source", place) or UNKNOWN_SOURCE,
-            language=self.language or _optional(fields, "language", place) or self.detect(text) or UNKNOWN_LANGUAGE,
-            title=_optional(fields, "title", place) or _first_words(text) or text_field(fields, "id", place),
-            relation_flipped=_optional(fields, "relation_flipped", place),
-            same_content=_same_content(fields, place),
-        )
+def _document(fields: dict[str, Any], place: str, settings: ReadingSettings, detect: Callable[[str], str]) -> Document:
+    """A document of what a reader found, with the rest from settings and text."""
+    text = text_field(fields, "text", place)
+    said = settings.every_language or _optional(fields, "language", place)
+    return Document(
+        id=text_field(fields, "id", place),
+        text=text,
+        source=settings.source or _optional(fields, "source", place) or UNKNOWN_SOURCE,
+        language=said or detect(text) or UNKNOWN_LANGUAGE,
+        title=_optional(fields, "title", place) or _first_words(text) or text_field(fields, "id", place),
+        relation_flipped=_optional(fields, "relation_flipped", place),
+        same_content=_same_content(fields, place),
+    )
 
 
 def _query(fields: dict[str, Any], place: str) -> Query:

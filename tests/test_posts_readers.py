@@ -20,6 +20,7 @@ POSTS = [
     '<row Id="4" PostTypeId="2" ParentId="1" Score="2" Body="&lt;p&gt;Keep them dark.&lt;/p&gt;" />',
     '<row Id="5" PostTypeId="5" Body="a wiki" />',
     '<row Id="6" PostTypeId="2" ParentId="1" Score="30" Body="&lt;p&gt;Drink them.&lt;/p&gt;" />',
+    '<row Id="7" PostTypeId="2" ParentId="99" Body="&lt;p&gt;To what?&lt;/p&gt;" />',
 ]
 XML = HEAD + "\n".join(POSTS) + "\n</posts>\n"
 JOINED = "Q: How do I keep beans?\n\nI have beans & a jar.\n\nA: Keep them dark.\n\nA: Drink them.\n\nA: Freeze them."
@@ -32,7 +33,9 @@ def test_a_question_is_joined_with_its_answers_the_accepted_one_first(tmp_path):
     assert first.text == JOINED
     assert (first.id, first.title, first.source) == ("1", "How do I keep beans?", "coffee.stackexchange.com")
     assert (second.text, second.title) == ("Q: Unanswered\n\nWhy?", "Unanswered")
-    assert skipped == {"posts that are neither question nor answer": 1, "files of another kind": 1}
+    assert skipped == {
+        "posts that are neither question nor answer": 1, "answers without their question": 1, "files of another kind": 1
+    }  # fmt: skip
 
 
 def test_several_sites_and_compressed_dumps_are_read(tmp_path):

@@ -86,6 +86,7 @@ def test_languages_are_told_from_the_text_where_the_corpus_does_not_say_them(tmp
 
 def test_detection_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    monkeypatch.setattr(languages, "_identifier", languages._identifier.__wrapped__)  # nothing kept from before
     with pytest.raises(CorpusError, match="needs the package `py3langid`.*`pip install py3langid`"):
         read(write_jsonl(tmp_path / "c.jsonl", [{"text": "t"}]), language="detect")
 

@@ -179,6 +179,10 @@ def test_a_missing_parquet_text_and_a_wrong_choice_name_what_is_there(tmp_path):
     path = write_parquet(tmp_path / "c.parquet", [{"id": 1, "body": "t", "n": 2.5}])
     with pytest.raises(CorpusError, match="row 1: field `text` is missing .*--text-column: `id`, `body`, `n`"):
         read(path)
+    with pytest.raises(CorpusError, match="row 1: field `text` is missing .*--text-column: `words`"):
+        read(write_parquet(tmp_path / "d.parquet", [{"words": "t"}]))
+    with pytest.raises(CorpusError, match="row 1: field `text` is missing .*--text-column: `words`"):
+        read(saved_dataset(tmp_path / "d", {"train": [{"words": "t"}]}))
     with pytest.raises(CorpusError, match="no field `headline` for --title-column .* `id`, `body`, `n`"):
         read(path, text_column="body", title_column="headline")
     with pytest.raises(CorpusError, match=r"row 1: field `text` is 2\.5, not a string"):

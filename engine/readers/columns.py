@@ -96,7 +96,7 @@ class Columns:
     def _required(self, fields: Mapping[str, Any], column: str, place: str) -> Any:
         value = self._text(_lookup(fields, column), column)
         if value is None:
-            raise CorpusError(f"{place}: field `{column}` is missing -- it is required -- add it to this line.")
+            raise CorpusError(f"{place}: field `{column}` is missing -- it is required -- add it there.")
         return value
 
     def _first(self, fields: Mapping[str, Any], places: Sequence[str]) -> Any:

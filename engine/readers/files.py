@@ -50,13 +50,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as raw:
             yield _decompressed(raw, compression)
     except (OSError, EOFError, zlib.error) as error:
-        if compression and not getattr(error, "strerror", None):
-            raise CorpusError(
-                f"{path}: the {compression} data are damaged or cut short ({error}) -- what follows cannot be read -- "
-                f"compress or fetch the file anew."
-            ) from None
+        if why := getattr(error, "strerror", None):
+            raise CorpusError(f"{path} cannot be read ({why}) -- check its permissions.") from None
         raise CorpusError(
-            f"{path} cannot be read ({getattr(error, 'strerror', error)}) -- check its permissions."
+            f"{path}: the {compression or 'file'} data are damaged or cut short ({error}) -- what follows cannot be "
+            "read -- compress or fetch the file anew."
         ) from None
 
 

@@ -6,6 +6,8 @@ named 99.8% rightly, at 3 ms each and with 150 MB of memory; lingua, its weighti
 """
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from engine.errors import CorpusError
 
@@ -16,6 +18,13 @@ SURE = 0.5
 NO_LANGUAGE = "zxx"
 
 
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
 def detector() -> Callable[[str], str]:
     """From a text to its language's code; empty where it cannot be told.
 
@@ -23,13 +32,12 @@ def detector() -> Callable[[str], str]:
         CorpusError: If the package is not installed.
     """
     try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+        identifier = _identifier()
     except ImportError:
         raise CorpusError(
             "--language detect needs the package `py3langid`, which is not installed -- languages "
             "would stay unknown -- `pip install py3langid`, or name one language."
         ) from None
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def detect(text: str) -> str:
         language, probability = identifier.classify(text[:LOOKED_AT])

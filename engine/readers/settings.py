@@ -39,3 +39,8 @@ class ReadingSettings:
     @property
     def detects_language(self) -> bool:
         return self.language == DETECT
+
+    @property
+    def every_language(self) -> str | None:
+        """Language of every document, where one was given."""
+        return None if self.detects_language else self.language

@@ -28,33 +28,43 @@ def read(path: Path, settings: ReadingSettings, skipped: Skipped) -> Iterator[tu
     """Documents of a ``Posts.xml``, or of those of several sites in a folder."""
     for name, file in files_of(path, NAMES, skipped):
         with temporary_table(ANSWERS) as answers:
-            _keep_answers(file, answers, skipped)
+            missing = _keep_answers(file, answers, skipped)
             site = readable(file.resolve().parent.name)
             before = f"{Path(name).parent}/" if "/" in name else ""
-            for place, question in _questions(file, answers):
-                source = site if "." in site else "Stack Exchange"
-                yield place, question | {"id": f"{before}{question['id']}", "source": source}
+            for place, question, bodies in _questions(file, answers):
+                missing -= len(bodies)
+                about = {"id": f"{before}{question['Id']}", "source": site if "." in site else "Stack Exchange"}
+                yield place, about | _joined(question, bodies)
+            skipped.update({"answers without their question": missing} if missing else {})
 
 
-def _keep_answers(file: Path, answers: sqlite3.Connection, skipped: Skipped) -> None:
+def _keep_answers(file: Path, answers: sqlite3.Connection, skipped: Skipped) -> int:
+    """Lay the answers on disk; how many there are."""
+    count = 0
     for place, row in _rows(file):
         if row.get("PostTypeId") == ANSWER:
             values = (_number(row, "Id", place), _number(row, "Score", place, "0"), row.get("Body", ""))
             answers.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (row.get("ParentId"), *values))
+            count += 1
         elif row.get("PostTypeId") != QUESTION:
             skipped["posts that are neither question nor answer"] += 1
     answers.execute("CREATE INDEX by_question ON kept (question)")
+    return count
 
 
-def _questions(file: Path, answers: sqlite3.Connection) -> Iterator[tuple[str, dict[str, str]]]:
+def _questions(file: Path, answers: sqlite3.Connection) -> Iterator[tuple[str, dict[str, str], list[str]]]:
+    """Place and fields of each question, with the bodies of its answers."""
     for place, row in _rows(file):
         if row.get("PostTypeId") == QUESTION:
-            accepted = int(_number(row, "AcceptedAnswerId", place, "0"))
-            bodies = [body for (body,) in answers.execute(FIND, (row.get("Id"), accepted))]
-            title = " ".join(row.get("Title", "").split())
-            asked = f"Q: {title}\n\n{html_to_text(row.get('Body', ''))}".strip()
-            text = "\n\n".join([asked, *(f"A: {html_to_text(body)}" for body in bodies)])
-            yield place, {"id": str(_number(row, "Id", place)), "text": text, "title": title}
+            _number(row, "Id", place)
+            accepted = _number(row, "AcceptedAnswerId", place, "0")
+            yield place, row, [body for (body,) in answers.execute(FIND, (row["Id"], accepted))]
+
+
+def _joined(question: dict[str, str], bodies: list[str]) -> dict[str, str]:
+    title = " ".join(question.get("Title", "").split())
+    asked = f"Q: {title}\n\n{html_to_text(question.get('Body', ''))}".strip()
+    return {"text": "\n\n".join([asked, *(f"A: {html_to_text(body)}" for body in bodies)]), "title": title}
 
 
 def _number(row: dict[str, str], name: str, place: str, default: str | None = None) -> int:
