@@ -96,6 +96,17 @@ def test_a_folder_of_parts_is_one_corpus_in_the_order_of_names(tmp_path):
     assert skipped == {"files of another kind": 1, "hidden files or folders": 1}
 
 
+def test_documents_without_ids_are_called_by_file_and_number_unless_the_first_has_one(tmp_path):
+    rows = [{"text": "t"}, {"id": "b", "text": "t"}, {"text": "t"}]
+    assert [document.id for document in read(write_jsonl(tmp_path / "c.jsonl", rows))] == [
+        "c.jsonl:1",
+        "b",
+        "c.jsonl:3",
+    ]
+    with pytest.raises(CorpusError, match="line 2: field `id` is missing"):
+        read(write_jsonl(tmp_path / "c.jsonl", rows[1:]))
+
+
 def test_an_id_that_comes_twice_is_refused_across_files_with_both_places(tmp_path):
     line = b'{"id": "a", "text": "t"}\n'
     folder = write_files(tmp_path / "c", {"1.jsonl": line, "2.jsonl": b"\n" + line})

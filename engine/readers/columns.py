@@ -56,7 +56,7 @@ class Columns:
 
     Attributes:
         text: Of the text.
-        id: Of the id; empty where documents are called by file and number.
+        id: Of the id; empty where the first object has none: then those without are called by file and number.
         others: Of source, language and title: the first of them that holds text counts.
         chosen: Places that the user named: numbers in them count as text.
     """
@@ -90,7 +90,7 @@ class Columns:
         """A document's fields; those that are missing are left out."""
         found = {field: fields[field] for field in KEPT if field in fields}
         found |= {"text": self._required(fields, self.text, place)}
-        found |= {"id": self._required(fields, self.id, place) if self.id else name}
+        found |= {"id": self._required(fields, self.id, place) if self.id else self._first(fields, ID) or name}
         return found | {field: self._first(fields, places) for field, places in self.others.items()}
 
     def _required(self, fields: Mapping[str, Any], column: str, place: str) -> Any:

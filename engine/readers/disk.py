@@ -22,6 +22,7 @@ def temporary_table(definition: str) -> Iterator[sqlite3.Connection]:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
             database.execute(f"PRAGMA {pragma}")
         database.execute(f"CREATE TABLE kept {definition}")
+        database.execute("BEGIN")  # one for all: at the end of each, SQLite goes through everything it has in memory
         yield database
     except sqlite3.OperationalError as error:
         raise CorpusError(
