@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine.analysis.ranking import rank_documents
 from engine.corpus import Document, Query, read_corpus, read_queries
 from engine.errors import Cancelled, CorpusError, ModelError, RunError, WhenceError
+from engine.readers.settings import ReadingSettings
 from engine.run import Run, TokenInfluence
 from engine.settings import FitSettings, QuerySettings, ScoreSettings
 
@@ -39,6 +40,7 @@ __all__ = [
     "ModelError",
     "Query",
     "QuerySettings",
+    "ReadingSettings",
     "Run",
     "RunError",
     "ScoreSettings",

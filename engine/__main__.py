@@ -17,25 +17,49 @@ from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.findings.settings import FindingsSettings
 from engine.pipeline import SAMPLES
+from engine.readers.choice import READERS
+from engine.readers.settings import ReadingSettings
 from engine.review.command import add_flags as add_review_flags
 from engine.run import TOKEN_KINDS, Run
 from engine.settings import FitSettings, QuerySettings, ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
+CORPUS = f"file, folder or dataset: {'; '.join(reader.reads for reader in READERS.values())}; also .gz and .zst"
 PER_KIND = 1
 """Completions of each kind in a report."""
+
+
+def _corpus(given: argparse.Namespace) -> None:
+    from engine.corpus_summary import summarise, summary_tables
+    from engine.show import print_all
+
+    summary = summarise(given.path, read_settings(ReadingSettings, given), given.model, given.first)
+    if given.json:
+        print(json.dumps(vars(summary), indent=2, ensure_ascii=False))
+    else:
+        print_all(summary_tables(summary))
+
+
+def _corpus_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help=CORPUS)
+    parser.add_argument("--model", help="name or folder of a model whose tokenizer counts tokens")
+    parser.add_argument("--first", type=positive, help="documents to look at (default: all)")
+    _add_json(parser)
+    add_settings(parser.add_argument_group("reading the corpus"), ReadingSettings)
 
 
 def _fit(given: argparse.Namespace) -> None:
     from engine.factors import fit
 
-    fit(given.run, given.model, given.corpus, read_settings(FitSettings, given), progress_module.for_terminal())
+    settings, reading = read_settings(FitSettings, given), read_settings(ReadingSettings, given)
+    fit(given.run, given.model, given.corpus, settings, progress_module.for_terminal(), reading)
 
 
 def _fit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="Hugging Face causal language model: name or folder")
-    parser.add_argument("--corpus", required=True, help="JSONL file: id, text, source, language, title")
+    parser.add_argument("--corpus", required=True, help=CORPUS)
     add_settings(parser, FitSettings)
+    add_settings(parser.add_argument_group("reading the corpus"), ReadingSettings)
 
 
 def _query(given: argparse.Namespace) -> None:
@@ -257,6 +281,9 @@ class Verb:
 
 
 VERBS = {
+    "corpus": Verb(
+        "What would be read of a corpus: reader, documents, sources, titles.", _corpus, _corpus_flags, of_run=False
+    ),
     "fit": Verb("Step 1: corpus and model -> EK-FAC factors.", _fit, _fit_flags),
     "query": Verb("Step 2: prompts and completions -> their gradients.", _query, _query_flags),
     "score": Verb(

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from engine.readers.choice import READERS
 from engine.settings import ESTIMATORS, PRECONDITIONERS, UNITS
 
 CHOICES = {
     "estimator": list(ESTIMATORS), "measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"],
-    "preconditioner": list(PRECONDITIONERS),
+    "preconditioner": list(PRECONDITIONERS), "reader": list(READERS),
 }  # fmt: skip
 """Words that a setting may have, whatever class it is of."""
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
+def add_settings(parser: argparse._ActionsContainer, settings: type) -> None:
     """One flag per field of a settings class, explained by the class's docstring."""
     explained = [
         one

@@ -5,8 +5,11 @@ exactly once: a window repeats the end of the one before as context, without los
 """
 
 import hashlib
+import os
 import reprlib
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,18 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CorpusError
+from engine.readers.choice import READERS, choose
+from engine.readers.disk import temporary_table
+from engine.readers.files import Skipped
 from engine.readers.jsonl import read_objects, text_field
+from engine.readers.languages import detector
+from engine.readers.settings import ReadingSettings
 
 UNKNOWN_SOURCE = "Unknown source"
 UNKNOWN_LANGUAGE = "und"
 TITLE_CHARACTERS = 60
+IDS = "(id BLOB PRIMARY KEY, place BLOB) WITHOUT ROWID"
+"""Ids so far, by their hash, and where each stands."""
 
 
 @dataclass(frozen=True)
@@ -100,24 +110,33 @@ class Window:
         return len(self.input_ids)
 
 
-def read_corpus(path: str | Path) -> Iterator[Document]:
-    """Documents of a JSONL file ``id, text, source, language, title``, one at a time.
+def read_corpus(
+    path: str | Path, settings: ReadingSettings | None = None, skipped: Skipped | None = None
+) -> Iterator[Document]:
+    """Documents of a file, a folder or a dataset (:data:`engine.readers.choice.READERS`), one at a time.
 
-    ``id`` and ``text`` are required. Without a ``title`` the text's first words serve (the id
-    if there are none), without ``source`` or ``language`` (also read from ``lang``) they are "unknown".
-    ``relation_flipped`` and ``same_content`` (a list of ids; those of a larger corpus do no harm) are optional, see
-    :class:`Document`.
+    Only the text is required. Without a title the text's first words serve (the id if there are none), without an id
+    file and number, without source or language they are "unknown". ``relation_flipped`` and ``same_content`` (a list
+    of ids; those of a larger corpus do no harm) come from tables and JSON alone, see :class:`Document`.
+
+    Args:
+        path: File or folder; name of a Hugging Face dataset if the settings say so.
+        settings: What is not seen from the corpus itself; None for the defaults.
+        skipped: Counts what the reader came across and did not read.
 
     Raises:
-        CorpusError: If the file cannot be read, has no document, or an id comes twice.
+        CorpusError: If the corpus cannot be read, has no document, or an id comes twice.
     """
-    path = Path(path)
-    places: dict[str, str] = {}
-    for place, fields in read_objects(path):
-        document = _document(fields, place)
-        _check_new(document.id, place, places)
-        yield document
-    if not places:
+    path, settings = Path(path), settings or ReadingSettings()
+    reader = READERS[choose(path, settings.reader)]
+    detect = detector() if settings.detects_language else lambda _: ""
+    place = ""
+    with temporary_table(IDS) as ids:
+        for place, fields in reader.read(path, settings, Counter() if skipped is None else skipped):
+            document = _document(fields, place, settings, detect)
+            _check_new(document.id, place, ids)
+            yield document
+    if not place:
         raise CorpusError(f"{path} holds no document -- there is nothing to attribute to -- check the file.")
 
 
@@ -128,24 +147,26 @@ def read_queries(path: str | Path) -> list[Query]:
         CorpusError: If the file cannot be read, a prompt or completion is empty, or an id comes twice.
     """
     path = Path(path)
-    places: dict[str, str] = {}
     queries = []
-    for place, fields in read_objects(path):
-        query = _query(fields, place)
-        _check_new(query.id, place, places)
-        queries.append(query)
+    with temporary_table(IDS) as ids:
+        for place, fields in read_objects(path):
+            query = _query(fields, place)
+            _check_new(query.id, place, ids)
+            queries.append(query)
     if not queries:
         raise CorpusError(f"{path} holds no query -- there is nothing to explain -- check the file.")
     return queries
 
 
-def _document(fields: dict[str, Any], place: str) -> Document:
+def _document(fields: dict[str, Any], place: str, settings: ReadingSettings, detect: Callable[[str], str]) -> Document:
+    """A document of what a reader found, with the rest from settings and text."""
     text = text_field(fields, "text", place)
+    said = settings.every_language or _optional(fields, "language", place)
     return Document(
         id=text_field(fields, "id", place),
         text=text,
-        source=_optional(fields, "source", place) or UNKNOWN_SOURCE,
-        language=_optional(fields, "language", place) or _optional(fields, "lang", place) or UNKNOWN_LANGUAGE,
+        source=settings.source or _optional(fields, "source", place) or UNKNOWN_SOURCE,
+        language=said or detect(text) or UNKNOWN_LANGUAGE,
         title=_optional(fields, "title", place) or _first_words(text) or text_field(fields, "id", place),
         relation_flipped=_optional(fields, "relation_flipped", place),
         same_content=_same_content(fields, place),
@@ -190,13 +211,26 @@ def _first_words(text: str) -> str:
     return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1].rstrip() + "…"
 
 
-def _check_new(id: str, place: str, places: dict[str, str]) -> None:
-    if id in places:
+def _check_new(id: str, place: str, ids: sqlite3.Connection) -> None:
+    key = hashlib.blake2b(id.encode(), digest_size=16).digest()
+    if not ids.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (key, os.fsencode(place))).rowcount:
+        (before,) = ids.execute("SELECT place FROM kept WHERE id = ?", (key,)).fetchone()
         raise CorpusError(
-            f"{place}: id {id!r} was already used at {places[id]} -- influences could not be told "
+            f"{place}: id {id!r} was already used at {os.fsdecode(before)} -- influences could not be told "
             "apart -- give each its own id."
         )
-    places[id] = place
+
+
+class Counted:
+    """Documents that are counted as they pass."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self.documents, self.count = documents, 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self.documents:
+            self.count += 1
+            yield document
 
 
 def corpus_hash(documents: Iterable[Document]) -> str:

@@ -11,6 +11,7 @@ samples weights at the pace and with the damping that they set.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,12 +24,14 @@ from torch import Tensor
 from engine import ekfac
 from engine.batching import Batch, batches, pad
 from engine.capture import capture, run_network
-from engine.corpus import Window, corpus_hash, read_corpus
+from engine.corpus import Counted, Window, corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
+from engine.readers.files import Skipped, skipped_note
+from engine.readers.settings import ReadingSettings
 from engine.settings import REFINED, SAMPLED, FitSettings
 from engine.store import RunFolder, running_step
 from engine.tensors import read_tensors, write_tensors
@@ -44,16 +47,18 @@ def fit(
     corpus: str | Path,
     settings: FitSettings | None = None,
     progress: Progress | None = None,
+    reading: ReadingSettings | None = None,
 ) -> None:
     """Write the run's corpus tables and EK-FAC factors; goes on where a killed run stopped.
 
     Args:
         run: Folder of the run; created if it is not there.
         model: Name or folder of a Hugging Face causal language model, or a loaded one.
-        corpus: JSONL file of documents (:func:`engine.corpus.read_corpus`).
+        corpus: File, folder or dataset (:func:`engine.corpus.read_corpus`).
         settings: Settings; None for the defaults. ``device`` and ``dtype`` are for loading: of a
             loaded model the manifest records its own.
         progress: Where progress is reported.
+        reading: How the corpus is read; None for what is seen from it. Runs differ by what was read, not by how.
 
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
@@ -69,7 +74,8 @@ def fit(
     settings = _as_loaded(settings, model)
     layers = tracked_layers(model, settings.layers)
     cutting = _cutting(model, settings)
-    inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(read_corpus(corpus))}
+    documents = Counted(read_corpus(corpus, reading))
+    inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(documents)}
     with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
         # no input: a model that was moved is the same model; whole, since the worker runs in another folder
         entry["model"] = str(Path(model.name).resolve()) if Path(model.name).is_dir() else model.name
@@ -78,10 +84,8 @@ def fit(
         entry["cutting"] = asdict(cutting)
         entry["tracked"] = describe_layers(model, layers)
         if "corpus" not in entry or not folder.tokens.is_file() or not folder.documents.is_file():
-            progress.start("Reading the corpus", _count(corpus), "documents")
-            entry["corpus"] = {"path": str(corpus)} | write_corpus(
-                folder, read_corpus(corpus), model, cutting, progress
-            )
+            progress.start("Reading the corpus", documents.count, "documents")
+            entry["corpus"] = _read(corpus, reading or ReadingSettings(), folder, model, cutting, progress)
             progress.finish()
         _note_corpus(entry["corpus"], progress)
         tracked = entry["tracked"]
@@ -154,8 +158,18 @@ def _cutting(model: LanguageModel, settings: FitSettings) -> Cutting:
     return Cutting(model.start_token, model.context, overlap)
 
 
-def _count(corpus: str | Path) -> int:
-    return sum(1 for _ in read_corpus(corpus))
+def _read(
+    corpus: str | Path,
+    reading: ReadingSettings,
+    folder: RunFolder,
+    model: LanguageModel,
+    cutting: Cutting,
+    progress: Progress,
+) -> dict:
+    """The corpus as tables of the run; for the manifest where it comes from, how it was read, and its counts."""
+    skipped: Skipped = Counter()
+    counts = write_corpus(folder, read_corpus(corpus, reading, skipped), model, cutting, progress)
+    return {"path": str(corpus), "reading": asdict(reading), "skipped": dict(skipped)} | counts
 
 
 def _note_corpus(corpus: dict, progress: Progress) -> None:
@@ -164,6 +178,8 @@ def _note_corpus(corpus: dict, progress: Progress) -> None:
             f"none of the {corpus['documents']} documents has a token to predict -- influence would be zero "
             "everywhere -- give longer texts."
         )
+    if skipped := skipped_note(Counter(corpus.get("skipped", {}))):
+        progress.note(skipped)
     if corpus["nothing_to_predict"]:
         progress.note(
             f"{corpus['nothing_to_predict']} of {corpus['documents']} documents hold no token to predict "

@@ -23,6 +23,7 @@ LAYER_CHOICES = {
     "all": r"",
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 UNHASHED_SETTINGS = {"_name_or_path", "transformers_version", "use_cache"}
 """Settings that say where a model came from, not what it computes."""
 
@@ -139,7 +140,7 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
         network, loading = AutoModelForCausalLM.from_pretrained(
             name, dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"no causal language model could be loaded from {name!r} ({first_line}) -- give a folder "
@@ -150,8 +151,27 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
             f"{name!r} has no weights for {', '.join(missing[:3])}{' and others' * (len(missing) > 3)} -- they "
             "would be random numbers -- use a complete checkpoint."
         )
-    _check_tokenizer(name, tokenizer, network)
+    _check_tokenizer(name, tokenizer)
+    _check_embedded(name, tokenizer, network)
     return prepare(name, network.to(device), tokenizer, _context(name, config, context))
+
+
+def load_tokenizer(name: str) -> Any:
+    """The fast tokenizer of a Hugging Face model, without its weights.
+
+    Raises:
+        ModelError: If it cannot be loaded, or is not fast.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
+    except LOADING_ERRORS as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"no tokenizer could be loaded from {name!r} ({first_line}) -- tokens cannot be counted -- give a folder "
+            "with tokenizer.json, or a name on the Hugging Face hub."
+        ) from error
+    _check_tokenizer(name, tokenizer)
+    return tokenizer
 
 
 def _check_device(device: str) -> None:
@@ -168,13 +188,16 @@ def _check_device(device: str) -> None:
         raise ModelError(f"device {device!r} cannot be used ({why}) -- use cpu, cuda or cuda:0.") from None
 
 
-def _check_tokenizer(name: str, tokenizer: Any, network: Any) -> None:
+def _check_tokenizer(name: str, tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"{name!r} has no fast tokenizer -- tokens could not be placed in the text -- add a tokenizer.json."
         )
     if not tokenizer("a", add_special_tokens=False)["input_ids"]:
         raise ModelError(f"the tokenizer of {name!r} knows no letters -- nothing could be read -- add tokenizer.json.")
+
+
+def _check_embedded(name: str, tokenizer: Any, network: Any) -> None:
     rows = network.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(

@@ -1,19 +1,21 @@
 """All three steps from one TOML file, or from one of the embedded samples."""
 
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
 from engine.progress import Progress
+from engine.readers.settings import ReadingSettings
 from engine.settings import SETTINGS, FitSettings, QuerySettings, ScoreSettings, deciding
 from engine.store import STEPS, RunFolder, repository_folder
 
 SAMPLES = ("sample", "sample-large", "sample-base", "sample-large-base")
 """Names of the embedded samples: one corpus, four models; the first is the small one."""
 INPUTS = ("run", "model", "corpus", "queries")
+SECTIONS = {"reading": ReadingSettings, **SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class RunConfig:
     query: QuerySettings
     score: ScoreSettings
     about: str = ""
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
 def read_config(file: str | Path) -> RunConfig:
@@ -46,18 +49,19 @@ def read_config(file: str | Path) -> RunConfig:
         raise WhenceError(
             f"{file} cannot be read as a TOML file ({error}) -- there is nothing to run -- mend it."
         ) from None
-    unknown = content.keys() - {*INPUTS, "about", *SETTINGS}
+    unknown = content.keys() - {*INPUTS, "about", *SECTIONS}
     missing = set(INPUTS) - content.keys()
     if unknown or missing:
         wrong = f"has unknown entries {sorted(unknown)}" if unknown else f"lacks {sorted(missing)}"
-        raise WhenceError(f"{file} {wrong} -- a run needs {', '.join(INPUTS)} and may have [fit], [query], [score].")
+        sections = ", ".join(f"[{section}]" for section in SECTIONS)
+        raise WhenceError(f"{file} {wrong} -- a run needs {', '.join(INPUTS)} and may have {sections}.")
     texts = {"about": ""} | {name: content[name] for name in (*INPUTS, "about") if name in content}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise WhenceError(f"{file}: {name} is {value!r}, not text -- write it in quotes.")
     if path.resolve() in [sample_file(name).resolve() for name in SAMPLES]:
         texts |= {name: str(repository_folder() / texts[name]) for name in INPUTS}
-    settings = {step: make(**_known(step, make, content.get(step, {}), file)) for step, make in SETTINGS.items()}
+    settings = {step: make(**_known(step, make, content.get(step, {}), file)) for step, make in SECTIONS.items()}
     return RunConfig(**texts, **settings)  # type: ignore[arg-type]
 
 
@@ -126,7 +130,7 @@ def is_computed(config: RunConfig) -> bool:
     return (
         all(deciding(step, steps[step]["settings"]) == asked[step] for step in STEPS)
         and steps["fit"]["model"] in (config.model, str(Path(config.model).resolve()))
-        and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus))
+        and steps["fit"]["inputs"]["corpus_hash"] == corpus_hash(read_corpus(config.corpus, config.reading))
         and steps["query"]["inputs"]["queries_hash"] == queries_hash(read_queries(config.queries))
     )
 
@@ -139,6 +143,6 @@ def compute(config: RunConfig, progress: Progress) -> None:
     from engine.scores import score
 
     model = load_model(config.model, config.fit.device, config.fit.dtype, config.fit.context)
-    fit(config.run, model, config.corpus, config.fit, progress)
+    fit(config.run, model, config.corpus, config.fit, progress, config.reading)
     query(config.run, config.queries, config.query, progress, model)
     score(config.run, config.score, progress, model)

@@ -41,8 +41,8 @@ def top_tables(run: Run, query: int, k: int) -> list[Table | Text]:
     ranking = rank_documents(run, query)
     summary = headline(ranking)
     heading = Text.assemble(
-        "\n", _text(row["title"], "bold"), "\n", _text(row["prompt"], "dim"),
-        _text(row["completion"], "bold underline"), "\n",
+        "\n", printable(row["title"], "bold"), "\n", printable(row["prompt"], "dim"),
+        printable(row["completion"], "bold underline"), "\n",
         f"{summary.raised:,} of {summary.documents:,} documents raised this completion, {summary.lowered:,} lowered "
         f"it; the ten strongest hold {summary.top_share:.0%} of all positive influence.",
     )  # fmt: skip
@@ -61,25 +61,25 @@ def _sampling(run: Run, query: int) -> list[Text]:
 
 def _table(run: Run, title: str, ranking: pd.DataFrame) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", expand=False)
-    _add_column(table, "Document", max_width=44)
-    _add_column(table, "Source")
-    _add_column(table, "Language")
+    add_column(table, "Document", max_width=44)
+    add_column(table, "Source")
+    add_column(table, "Language")
     for name in (f"Influence\n({run.unit}/weight)", "Share", "Gradient\ncosine", "BM25"):
-        _add_column(table, name, right=True)
+        add_column(table, name, right=True)
     for row in ranking.itertuples():
         table.add_row(
-            _text(row.title), _text(row.source), _text(row.language), number(row.influence), f"{row.share:.1%}",
-            number(row.gradient_cosine), f"{row.bm25:.1f}",
+            printable(row.title), printable(row.source), printable(row.language), number(row.influence),
+            f"{row.share:.1%}", number(row.gradient_cosine), f"{row.bm25:.1f}",
         )  # fmt: skip
     return table
 
 
-def _text(value: Any, style: str = "") -> Text:
+def printable(value: Any, style: str = "") -> Text:
     """Text as it stands; control characters, which could command the terminal, are spelled out."""
     return Text(CONTROL.sub(lambda found: repr(found[0])[1:-1], str(value)), style=style)
 
 
-def _add_column(table: Table, name: str, right: bool = False, max_width: int | None = None) -> None:
+def add_column(table: Table, name: str, right: bool = False, max_width: int | None = None) -> None:
     """A column on one line per row; longer cells end in an ellipsis."""
     justify: Any = "right" if right else "left"
     table.add_column(name, justify=justify, overflow="ellipsis", no_wrap=True, max_width=max_width)
@@ -88,15 +88,19 @@ def _add_column(table: Table, name: str, right: bool = False, max_width: int | N
 def query_list(run: Run) -> list[Table]:
     """The run's completions, each with the document that raised it most."""
     table = Table(title="Completions", title_justify="left", header_style="dim")
-    _add_column(table, "Completion", max_width=40)
-    _add_column(table, "Kind")
-    _add_column(table, "Language")
-    _add_column(table, "Nats", right=True)
-    _add_column(table, "Raised most by", max_width=36)
+    add_column(table, "Completion", max_width=40)
+    add_column(table, "Kind")
+    add_column(table, "Language")
+    add_column(table, "Nats", right=True)
+    add_column(table, "Raised most by", max_width=36)
     for row in run.queries.itertuples():
         first = rank_documents(run, row.query).iloc[0]
         table.add_row(
-            _text(row.title), _text(row.kind), _text(row.language), f"{row.log_prob:.2f}", _text(first["title"])
+            printable(row.title),
+            printable(row.kind),
+            printable(row.language),
+            f"{row.log_prob:.2f}",
+            printable(first["title"]),
         )
     return [table]
 
@@ -118,7 +122,7 @@ def token_texts(run: Run, document: int, found: TokenInfluence) -> list[Text | T
     largest = max((abs(value) for value in sums), default=0.0) or 1.0
     body = Text()
     for unit, value in zip(units, sums, strict=True):
-        body.append_text(_text(text[unit.start : unit.end], _heat(value / largest)))
+        body.append_text(printable(text[unit.start : unit.end], _heat(value / largest)))
     table = Table(title="Strongest pieces", title_justify="left", header_style="dim")
     for name in ("Text", "Character", f"Influence ({run.unit}/weight)"):
         table.add_column(name, justify="right" if name != "Text" else "left")

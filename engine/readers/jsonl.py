@@ -1,12 +1,26 @@
 """JSON Lines: one object a line, UTF-8, as a stream."""
 
 import json
+import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.errors import CorpusError
+from engine.readers.columns import named
+from engine.readers.files import Skipped, decoded, files_of, numbered_lines
+from engine.readers.settings import ReadingSettings
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read(path: Path, settings: ReadingSettings, skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Documents of a JSONL file, or of those in a folder."""
+    for name, file in files_of(path, SUFFIXES, skipped):
+        objects = enumerate(read_objects(file), start=1)
+        yield from named(((place, f"{name}:{number}", fields) for number, (place, fields) in objects), settings)
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -15,30 +29,23 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         CorpusError: If the file is missing, a line is not UTF-8, not JSON or not an object.
     """
-    if not path.is_file():
-        raise CorpusError(f"{path} is not a file -- there is nothing to read -- check the path.")
-    try:
-        lines = path.open("rb")
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read ({error.strerror}) -- check its permissions.") from None
-    with lines:
-        for number, raw in enumerate(lines, start=1):
+    for number, raw in numbered_lines(path):
+        if raw.strip():
             place = f"{path}, line {number}"
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if not raw.strip():
-                continue
-            yield place, _parse(raw, place)
+            yield place, _parse(decoded(raw, place), place)
 
 
-def _parse(raw: bytes, place: str) -> dict[str, Any]:
+def first_object(path: Path) -> dict[str, Any]:
+    """The object of a file's first line; empty where there is none."""
     try:
-        parsed = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{place}: byte {error.start + 1} (0x{raw[error.start]:02x}) is not valid UTF-8 -- the text "
-            "would be read wrongly -- convert the file, for example with `iconv -f latin1 -t utf-8`."
-        ) from None
+        return next((fields for _, fields in read_objects(path)), {})
+    except CorpusError:
+        return {}
+
+
+def _parse(line: str, place: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(line)
     except json.JSONDecodeError as error:
         raise CorpusError(
             f"{place}: not valid JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1}) -- each "
@@ -49,7 +56,7 @@ def _parse(raw: bytes, place: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise CorpusError(
             f"{place}: a JSON {type(parsed).__name__}, not an object -- each line must be one object "
-            "with `id` and `text` -- mend the line."
+            "with `id` and `text` -- mend the line, or make one object a line with `jq -c '.[]'`."
         )
     return parsed
 
@@ -68,7 +75,7 @@ def text_field(fields: dict[str, Any], name: str, place: str) -> str:
             f"{place}: field `{name}` is {reprlib.repr(value)}, not a string -- it would be shown wrongly -- "
             "write it as text in quotes."
         )
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if SURROGATE.search(value):
         raise CorpusError(
             f"{place}: field `{name}` holds half of a surrogate pair (\\ud800-\\udfff) -- it is no "
             "character and cannot be stored as UTF-8 -- mend the line."
