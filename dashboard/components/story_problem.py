@@ -20,7 +20,7 @@ AROUND = 100
 """Letters shown before and after the answer in a flagged document."""
 UNCHECKED, CHECKED = "predicted, not checked by training", "measured by training on without"
 MEASURED_COLOUR = PALETTE[2]
-TO_REVIEW = "Keep or drop it: review the documents behind this answer"
+TO_REVIEW = "Keep or drop? Review these documents"
 NO_PROBE = (
     "This run asks no safety probe, so there is no problem document to find. A probe is a completion of the kind "
     "“Safety” in the file of completions: write some, and compute the run's second and third step again."
