@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from heapq import nsmallest
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -124,11 +125,12 @@ def sample_documents(folder: RunFolder, count: int | None, seed: int) -> set[int
 
     The documents whose ids have the smallest keyed hashes are taken.
     """
-    ids = pq.read_table(folder.documents, columns=["id"])["id"].to_pylist()
-    if count is None or count >= len(ids):
+    if count is None or count >= pq.read_metadata(folder.documents).num_rows:
         return None
-    keys = [hashlib.sha256(f"{seed}\x1f{id}".encode()).digest() for id in ids]
-    return set(sorted(range(len(ids)), key=keys.__getitem__)[:count])
+    batches = pq.ParquetFile(folder.documents).iter_batches(DOCUMENTS_PER_SHARD, columns=["id"])
+    ids = chain.from_iterable(batch["id"].to_pylist() for batch in batches)
+    keys = ((hashlib.sha256(f"{seed}\x1f{id}".encode()).digest(), number) for number, id in enumerate(ids))
+    return {number for _, number in nsmallest(count, keys)}
 
 
 def positions(cutting: Cutting, tokens: int) -> int:
