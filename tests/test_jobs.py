@@ -25,7 +25,7 @@ from engine.worker_process import ensure_worker, force_cancel, stop_worker, work
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "engine.worker"])  # once, and not in each of some thirty processes
-PATIENCE_S = 30.0  # bound for things that take well under a second; only a failing test waits so long
+PATIENCE_S = 120.0  # bound for things that take a second or two; only a failing test waits so long
 
 
 def count(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
