@@ -20,24 +20,25 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	@touch $@
 
 # kronfluence names torchvision among its needs, which must not be installed (see the README), so it comes without its own list.
 $(VENV)/.installed-tests: tests/requirements.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps kronfluence==1.0.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps kronfluence==1.0.1
 	@touch $@
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m engine run "$(RUN)"
 	@WHENCE_RUN="$(RUN)" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
+# worksteal keeps the order of tests, and names the test in which a process died; loadgroup and loadfile hang then (xdist 3.8).
 test: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 clean:
 	rm -rf $(VENV) runs/sample

@@ -67,7 +67,13 @@ def toy_run(tmp_path_factory, toy_folder) -> Path:
 def sample_run(tmp_path_factory) -> Path:
     """A finished run of the embedded sample, computed once per test session; tests only read it."""
     given = os.environ.get("WHENCE_TEST_RUN")
-    return Path(given) if given else sample.wait(tmp_path_factory.getbasetemp())
+    return Path(given) if given else sample.wait(shared_folder(tmp_path_factory))
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def needs_sample(item: pytest.Item) -> bool:
@@ -84,7 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _sample_is_computed_meanwhile(request, tmp_path_factory) -> Iterator[None]:
     """From the first test on, if one of this session needs it."""
     needed = any(map(needs_sample, request.session.items)) and not os.environ.get("WHENCE_TEST_RUN")
-    child = sample.start(tmp_path_factory.getbasetemp()) if needed else None
+    child = sample.start(shared_folder(tmp_path_factory)) if needed else None
     yield
     if child is not None:
         child.terminate()

@@ -12,7 +12,7 @@ from typing import Any
 from engine.pipeline import sample_file
 from engine.store import repository_folder
 
-TEST_PROCESSES = 1
+TEST_PROCESSES = 2
 """Cores left to the tests while the sample is computed, where there are more."""
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from reference import difference, gradient, logits
-from toys import documents, write_jsonl
+from toys import documents, make_gpt2, write_jsonl
 
 from engine.__main__ import main
 from engine.batching import pad
@@ -15,7 +15,7 @@ from engine.check.result import read_result
 from engine.check.settings import ExactSettings
 from engine.corpus import Document
 from engine.errors import WhenceError
-from engine.model import tracked_layers
+from engine.model import LanguageModel, prepare, tracked_layers
 from engine.progress import SilentProgress
 from engine.windows import Cutting
 
@@ -25,33 +25,39 @@ EXACT = 1e-9
 
 
 @pytest.fixture(scope="module")
-def weights(gpt2) -> TrackedWeights:
-    return TrackedWeights(gpt2, tracked_layers(gpt2, LAYER))
+def small(tokenizer) -> LanguageModel:
+    """264 tracked weights, float64."""
+    return prepare("toy", make_gpt2(torch.float64, width=8), tokenizer, 32)
 
 
 @pytest.fixture(scope="module")
-def batch(gpt2):
+def weights(small) -> TrackedWeights:
+    return TrackedWeights(small, tracked_layers(small, LAYER))
+
+
+@pytest.fixture(scope="module")
+def batch(small):
     """Two windows of different lengths."""
-    cutting = Cutting(gpt2.start_token, 32, 0)
-    ids = [gpt2.tokenizer(text)["input_ids"] for text in ("A baker", "The ferry leaves")]
-    return pad([cutting.windows(n, str(n), torch.tensor(one).numpy())[0] for n, one in enumerate(ids)], gpt2.device)
+    cutting = Cutting(small.start_token, 32, 0)
+    ids = [small.tokenizer(text)["input_ids"] for text in ("A baker", "The ferry leaves")]
+    return pad([cutting.windows(n, str(n), torch.tensor(one).numpy())[0] for n, one in enumerate(ids)], small.device)
 
 
 def flat(weights, grads) -> torch.Tensor:
     return torch.cat([grads[layer.name].flatten() for layer in weights.layers])
 
 
-def test_the_weights_as_they_are_give_the_models_own_logits(gpt2, weights, batch):
+def test_the_weights_as_they_are_give_the_models_own_logits(small, weights, batch):
     found = weights.logits(weights.start, batch.input_ids)
     window = batch.windows[1]
-    assert difference(found[1, : len(window)], logits(gpt2, window.input_ids)) < EXACT
+    assert difference(found[1, : len(window)], logits(small, window.input_ids)) < EXACT
 
 
-def test_gradients_are_those_of_autograd(gpt2, weights, batch):
+def test_gradients_are_those_of_autograd(small, weights, batch):
     found = weights.gradients(lambda vector: weights.log_likelihoods(vector, batch))
 
     def total(window):
-        every = torch.log_softmax(logits(gpt2, window.input_ids), -1)
+        every = torch.log_softmax(logits(small, window.input_ids), -1)
         return every[torch.arange(len(window)), torch.from_numpy(window.targets).long()].sum()
 
     for row, window in zip(found, batch.windows, strict=True):
@@ -59,18 +65,18 @@ def test_gradients_are_those_of_autograd(gpt2, weights, batch):
         assert difference(row, flat(weights, expected)) < EXACT
 
 
-def test_the_curvature_is_the_expected_square_of_every_labels_gradient(gpt2, weights, batch):
+def test_the_curvature_is_the_expected_square_of_every_labels_gradient(small, weights, batch):
     """``sum_t sum_c p_c g_c g_c^T`` over all labels c, window by window."""
     expected = torch.zeros(len(weights.start), len(weights.start), dtype=torch.float64)
     for window in batch.windows:
-        probabilities = torch.softmax(logits(gpt2, window.input_ids), -1)
+        probabilities = torch.softmax(logits(small, window.input_ids), -1)
         for t in range(window.loss_from, len(window)):
 
             def every(vector, t=t, window=window):
                 ids = torch.from_numpy(window.input_ids).long()[None]
                 return torch.log_softmax(weights.logits(vector, ids)[0, t], -1)
 
-            grads = weights.gradients(every)
+            grads = torch.func.jacrev(every)(weights.start)
             expected += (grads.T * probabilities[t]) @ grads / len(batch.windows)
     done = []
     found = gauss_newton(weights, batch, done.append)

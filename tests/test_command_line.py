@@ -302,11 +302,11 @@ def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
         "import runpy; runpy.run_module('engine', run_name='__main__')",
     ],
 )
-def test_neither_the_reader_nor_the_help_loads_torch(statement):
+def test_neither_the_reader_nor_the_help_loads_torch_or_scipys_statistics(statement):
     """They take seconds to import, and pages import the reader."""
     code = (
         "import atexit, sys; sys.argv = ['engine', '--help']\n"
-        "heavy = lambda: sys.stderr.write(str(sorted({'torch', 'transformers'} & set(sys.modules))))\n"
+        "heavy = lambda: sys.stderr.write(str(sorted({'torch', 'transformers', 'scipy.stats'} & set(sys.modules))))\n"
         f"atexit.register(heavy)\n{statement}"
     )
     found = python("-c", code)

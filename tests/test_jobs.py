@@ -23,8 +23,9 @@ from engine.store import repository_folder
 from engine.worker import JobProgress, WorkerContext, serve
 from engine.worker_process import ensure_worker, force_cancel, stop_worker, worker_alive, worker_pid
 
-SPAWN = multiprocessing.get_context("spawn")
-PATIENCE_S = 30.0  # bound for things that take well under a second; only a failing test waits so long
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pytest", "engine.worker"])  # once, and not in each of some thirty processes
+PATIENCE_S = 120.0  # bound for things that take a second or two; only a failing test waits so long
 
 
 def count(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def start(table: JobTable) -> Iterator[Callable[..., BaseProcess]]:
     workers: list[BaseProcess] = []
 
     def start_worker(idle_exit_s: float = 60.0) -> BaseProcess:
-        workers.append(SPAWN.Process(target=serve_tests, args=(table.home, idle_exit_s)))
+        workers.append(PROCESSES.Process(target=serve_tests, args=(table.home, idle_exit_s)))
         workers[-1].start()
         return workers[-1]
 
@@ -297,7 +298,7 @@ def test_two_deaths_are_forgiven(table: JobTable, start: Callable[..., BaseProce
 
 
 def test_a_job_is_lost_only_if_it_is_silent_and_its_worker_gone(table: JobTable) -> None:
-    dead = SPAWN.Process(target=int)
+    dead = PROCESSES.Process(target=int)
     dead.start()
     dead.join()
     assert dead.pid is not None
@@ -380,8 +381,8 @@ def ensure_and_count(home: Path, ready: Any) -> None:
 
 
 def test_several_calls_at_once_start_one_worker(table: JobTable) -> None:
-    ready = SPAWN.Barrier(3)
-    callers = [SPAWN.Process(target=ensure_and_count, args=(table.home, ready)) for _ in range(3)]
+    ready = PROCESSES.Barrier(3)
+    callers = [PROCESSES.Process(target=ensure_and_count, args=(table.home, ready)) for _ in range(3)]
     try:
         for caller in callers:
             caller.start()
@@ -454,8 +455,8 @@ def claim_many(home: Path) -> None:
 
 
 def test_of_a_hundred_jobs_from_four_processes_none_is_lost_and_none_runs_twice(tmp_path: Path) -> None:
-    submitters = [SPAWN.Process(target=submit_many, args=(tmp_path, first)) for first in range(0, 100, 25)]
-    claimers = [SPAWN.Process(target=claim_many, args=(tmp_path,)) for _ in range(2)]
+    submitters = [PROCESSES.Process(target=submit_many, args=(tmp_path, first)) for first in range(0, 100, 25)]
+    claimers = [PROCESSES.Process(target=claim_many, args=(tmp_path,)) for _ in range(2)]
     for process in claimers + submitters:  # nobody made the table before: they also race for that
         process.start()
     for process in submitters:

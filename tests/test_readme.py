@@ -16,7 +16,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(Path(__file__).parents[1])
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 12
-    for name, lines in (("corpus", 60), ("queries", 2)):
+    for name, lines in (("corpus", 8), ("queries", 2)):
         file = f"sample_data/{name}.jsonl"
         assert file in example
         first = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)[:lines]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
@@ -129,6 +130,8 @@ def differences(run: Path, whole: dict[str, Any]) -> list[str]:
 def drive(spec: dict[str, Any]) -> dict[str, Any]:
     """Compute one run without interruption, then the same interrupted at many moments."""
     torch.set_num_threads(1)  # a forked child has no other threads
+    with forward_ad.dual_level():  # what this loads takes a child as long as half its run
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
     engine.windows.DOCUMENTS_PER_SHARD = engine.scores.DOCUMENTS_PER_SHARD = SHARD
     model, folder = load_model(spec["model"]), Path(spec["runs"])
     report: dict[str, Any] = {"kill": {}, "cancel": {}, "repeatedly": {}}

@@ -48,6 +48,12 @@ def home(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("checks")
 
 
+@pytest.fixture(autouse=True)
+def _one_retrainer(monkeypatch):
+    """A process of its own, as always; but one, since each takes longer to import torch than to train."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+
+
 def dates(home: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in home.glob("retraining/*/readings/*.json")}
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from math import erfc, inf, log, nan, sqrt
 
 import numpy as np
-from scipy.optimize import brentq  # type: ignore[import-untyped]
-from scipy.special import log_ndtr  # type: ignore[import-untyped]
-from scipy.stats import rankdata  # type: ignore[import-untyped]
+import scipy  # type: ignore[import-untyped]  # its parts load when first used: half of what the command line imports
 
 from engine.errors import WhenceError
 
@@ -164,7 +162,7 @@ def _against_lognormal(above: np.ndarray, exponent: float) -> tuple[float, float
 
     def moments(place: float) -> tuple[float, float]:
         """First two moments of a normal of mean ``place`` and variance 1 cut off at 0."""
-        first = place + float(np.exp(-place * place / 2 - log_ndtr(place))) / sqrt(2 * np.pi)
+        first = place + float(np.exp(-place * place / 2 - scipy.special.log_ndtr(place))) / sqrt(2 * np.pi)
         return first, 1 + place * first
 
     def gap(place: float) -> float:
@@ -173,9 +171,9 @@ def _against_lognormal(above: np.ndarray, exponent: float) -> tuple[float, float
 
     if gap(-STEEPEST) <= 0:
         return -inf, inf, np.zeros_like(above)
-    place = STEEPEST if gap(STEEPEST) >= 0 else float(brentq(gap, -STEEPEST, STEEPEST))
+    place = STEEPEST if gap(STEEPEST) >= 0 else float(scipy.optimize.brentq(gap, -STEEPEST, STEEPEST))
     sigma = mean / moments(place)[0]
-    lognormal = -0.5 * (above / sigma - place) ** 2 - log(sigma * sqrt(2 * np.pi)) - log_ndtr(place)
+    lognormal = -0.5 * (above / sigma - place) ** 2 - log(sigma * sqrt(2 * np.pi)) - scipy.special.log_ndtr(place)
     return float(place * sigma), float(sigma), log(exponent) - exponent * above - lognormal
 
 
@@ -207,13 +205,13 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray | None = No
     Returns:
         Between -1 and 1; nan where a column does not vary, or nothing of it is left.
     """
-    columns = [rankdata(column) - (len(column) + 1) / 2 for column in (x, y)]
+    columns = [scipy.stats.rankdata(column) - (len(column) + 1) / 2 for column in (x, y)]
     if given is not None and bins > 0:
-        places = ((rankdata(given) - 0.5) * bins / len(given)).astype(np.int64)
+        places = ((scipy.stats.rankdata(given) - 0.5) * bins / len(given)).astype(np.int64)
         sizes = np.maximum(np.bincount(places), 1)
         columns = [ranks - (np.bincount(places, ranks) / sizes)[places] for ranks in columns]
     elif given is not None:
-        line = rankdata(given) - (len(given) + 1) / 2
+        line = scipy.stats.rankdata(given) - (len(given) + 1) / 2
         columns = [ranks - line * (ranks @ line / max(line @ line, 1.0)) for ranks in columns]
     first, second = columns
     if min(first @ first, second @ second) <= 1e-9 * len(first) ** 3:  # it is items^3 / 12: this is rounding

@@ -161,7 +161,7 @@ class Opened:
 
 @pytest.fixture(scope="module", params=PAGES)
 def opened(request: pytest.FixtureRequest, browser: Browser, address: str, hostile: None) -> Iterator[Opened]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce")
     expect.set_options(timeout=PATIENCE_MS)
     found = Opened(page)
     page.goto(f"{address}/{PAGES[request.param]}")
