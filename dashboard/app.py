@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
         st.Page("views/story.py", title="Story", icon=":material/auto_stories:", url_path="story"),
         st.Page("views/influence.py", title="Influence", icon=":material/alt_route:", url_path="influence"),
+        st.Page("views/ask.py", title="Ask", icon=":material/forum:", url_path="ask"),
         st.Page(
             "views/concentration.py", title="Concentration", icon=":material/leaderboard:", url_path="concentration"
         ),

@@ -13,9 +13,11 @@ from typing import Any
 from engine import progress as progress_module
 from engine.analyse import ANALYSES
 from engine.arguments import add_settings, all_or_some, positive, read_settings
+from engine.ask.settings import AskSettings
 from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.findings.settings import FindingsSettings
+from engine.index.settings import IndexSettings
 from engine.pipeline import SAMPLES
 from engine.readers.choice import READERS
 from engine.readers.settings import ReadingSettings
@@ -141,6 +143,36 @@ def _tokens_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--query", required=True, help="title or id of a completion")
     parser.add_argument("--document", required=True, help="title or id of a document")
     parser.add_argument("--kind", choices=TOKEN_KINDS, default="position", help="definition (default: position)")
+    _add_json(parser)
+
+
+def _index(given: argparse.Namespace) -> None:
+    from engine.index.build import build_index
+    from engine.index.show import recall_tables
+    from engine.live import load_run
+    from engine.show import print_all
+
+    noted = build_index(load_run(given.run), read_settings(IndexSettings, given), progress_module.for_terminal())
+    print_all(recall_tables(noted))
+
+
+def _ask(given: argparse.Namespace) -> None:
+    from engine.ask.ask import ask
+    from engine.ask.show import Printer
+    from engine.live import load_run
+
+    settings, loaded = read_settings(AskSettings, given), load_run(given.run)
+    printer = Printer(loaded.run, settings.top)
+    told = (lambda answers: None) if given.json else printer
+    answers = ask(loaded, settings, progress_module.for_terminal(), told)
+    if given.json:
+        _print_json([answer.record(loaded.run, settings.top) for answer in answers])
+    else:
+        printer(answers)
+
+
+def _ask_flags(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, AskSettings)
     _add_json(parser)
 
 
@@ -294,6 +326,12 @@ VERBS = {
     "run": Verb("All three steps from a TOML file, or of an embedded sample.", _run, _config_flag, of_run=False),
     "top": Verb("Which documents raised or lowered a completion; without --query the completions.", _top, _top_flags),
     "tokens": Verb("Which tokens of a document carry its influence; computed if not stored.", _tokens, _tokens_flags),
+    "ask": Verb("Which documents made the model say this? For any completion, while you wait.", _ask, _ask_flags),
+    "index": Verb(
+        "A few kilobytes for each document, so that live questions find theirs.",
+        _index,
+        partial(add_settings, settings=IndexSettings),
+    ),
     "report": Verb(
         "Write one HTML file to hand on: the run, its completions, how far to trust it.", _report, _report_flags
     ),

@@ -181,6 +181,35 @@ def plain_directions(gradients: Sequence[QueryGradient], layers: Sequence[str]) 
     return Directions([0] * len(gradients), full=rows)
 
 
+def full_directions(
+    gradients: Sequence[QueryGradient],
+    factors: dict[str, LayerFactors],
+    damping_factor: float,
+    room: float = math.inf,
+    done: Callable[[], None] = lambda: None,
+) -> Directions:
+    """All rows in full, for a few queries: nothing is decomposed, and nothing approximated.
+
+    Args:
+        gradients: The queries' gradients.
+        factors: The run's factors.
+        damping_factor: Damping as a multiple of each layer's mean eigenvalue.
+        room: Bytes that all rows may take.
+        done: Called after each layer.
+
+    Raises:
+        RunError: If they would take more.
+    """
+    first = next(iter(factors))
+    directions = Directions([sum(len(side.token_grad[first]) for side in gradient.sides) for gradient in gradients])
+    numbers = sum(layer.lam.numel() for layer in factors.values())
+    _check_room(directions, (sum(directions.tokens) + len(gradients)) * numbers * 4.0, room)
+    for layer, of in factors.items():
+        directions.full[layer] = layer_rows(gradients, layer, of, damping_factor)
+        done()
+    return directions
+
+
 def _check_room(directions: Directions, needed: float, room: float) -> None:
     if needed > room:
         raise RunError(

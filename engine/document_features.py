@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.batching import Batch, batches
 from engine.capture import capture, run_network
-from engine.ekfac import LayerFactors, window_gradients
+from engine.ekfac import LayerFactors, whitened_gradients
 from engine.factors import run_cutting
 from engine.live import LoadedRun
 from engine.losses import token_log_probs
@@ -87,7 +87,7 @@ class _Whitening:
         parts = []
         for name, (activation, token_grad) in grads.items():
             rows, (left, right) = self._factors[name], self._projections[name]
-            rotated = rows.q_s.T @ window_gradients(token_grad, activation) @ rows.q_a
-            whitened = rotated / (rows.lam + self._damping_factor * rows.lam.mean()).sqrt()
+            damping = self._damping_factor * float(rows.lam.mean())
+            whitened = whitened_gradients(token_grad, activation, rows, damping)
             parts.append((left.T @ whitened @ right).flatten(1))
         return torch.cat(parts, 1)

@@ -109,11 +109,27 @@ def window_gradients(token_grad: Tensor, activation: Tensor) -> Tensor:
     return torch.einsum("bto,bti->boi", token_grad, activation)
 
 
+def rotated_gradients(token_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: Tensor) -> Tensor:
+    """Gradient of each window in the eigenbasis: ``Q_S^T (sum_t token_grad_t activation_t^T) Q_A``, ``[b, o, i]``.
+
+    It is rotated after the sum over tokens, or its tokens before it, whichever costs less.
+
+    Args:
+        token_grad: ``[b, t, o]``, zero at positions that do not count.
+        activation: ``[b, t, i]``.
+        q_a: ``[i, i]``.
+        q_s: ``[o, o]``.
+    """
+    t, o, i = token_grad.shape[1], token_grad.shape[2], activation.shape[2]
+    if o * i * (o + i) < t * (o * o + i * i):
+        return q_s.T @ window_gradients(token_grad, activation) @ q_a
+    return window_gradients(token_grad @ q_s, activation @ q_a)
+
+
 def squared_rotated_gradients(pseudo_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: Tensor) -> Tensor:
     """Sum over windows of ``(Q_S^T (sum_t pseudo_grad_t activation_t^T) Q_A)^2``.
 
-    The window's gradient is summed over its tokens *before* squaring. It is rotated
-    after the sum, or its tokens before it, whichever costs less.
+    The window's gradient is summed over its tokens *before* squaring.
 
     Args:
         pseudo_grad: ``[b, t, o]``, zero at positions that do not count.
@@ -124,12 +140,21 @@ def squared_rotated_gradients(pseudo_grad: Tensor, activation: Tensor, q_a: Tens
     Returns:
         ``[o, i]`` in float64.
     """
-    t, o, i = pseudo_grad.shape[1], pseudo_grad.shape[2], activation.shape[2]
-    if o * i * (o + i) < t * (o * o + i * i):
-        rotated = q_s.T @ window_gradients(pseudo_grad, activation) @ q_a
-    else:
-        rotated = window_gradients(pseudo_grad @ q_s, activation @ q_a)
-    return rotated.square().sum(0, dtype=torch.float64)
+    return rotated_gradients(pseudo_grad, activation, q_a, q_s).square().sum(0, dtype=torch.float64)
+
+
+def whitened_gradients(token_grad: Tensor, activation: Tensor, factors: LayerFactors, damping: float) -> Tensor:
+    """Gradient of each window as ``(G + damping I)^(-1/2) g`` in the eigenbasis, ``[b, o, i]``.
+
+    Inner products of two of them are influence: ``<(G + damping I)^-1 f, g>``.
+
+    Args:
+        token_grad: ``[b, t, o]``, zero at positions that do not count.
+        activation: ``[b, t, i]``.
+        factors: The layer's factors.
+        damping: Damping in the units of ``lam``, > 0.
+    """
+    return rotated_gradients(token_grad, activation, factors.q_a, factors.q_s) / (factors.lam + damping).sqrt()
 
 
 def precondition(grad: Tensor, factors: LayerFactors, damping: float) -> Tensor:

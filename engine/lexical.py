@@ -6,7 +6,7 @@ words (k1 1.5, b 0.75) by bm25s.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 # bm25s calls JAX where it is installed, which would take three quarters of a GPU's memory for itself.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -24,15 +24,7 @@ K1, B = 1.5, 0.75
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 
 
-def token_sets(folder: RunFolder, keep: np.ndarray) -> Iterator[np.ndarray]:
-    """For each document the distinct tokens among ``keep`` (bool per token id)."""
-    for batch in pq.ParquetFile(folder.tokens).iter_batches(1024, columns=["token_ids"]):
-        for tokens in batch["token_ids"]:
-            ids = np.unique(np.asarray(tokens.values))
-            yield ids[keep[ids]] if len(ids) else ids
-
-
-def tfidf(folder: RunFolder, query_tokens: Sequence[np.ndarray], vocabulary: int) -> np.ndarray:
+def tfidf(folder: RunFolder, query_tokens: Sequence[np.ndarray]) -> np.ndarray:
     """Summed IDF of the tokens each document shares with each query, float32 ``[queries, documents]``.
 
     ``IDF = log((C - n + 0.5) / (n + 0.5) + 1)`` with n of C documents holding the token.
@@ -40,21 +32,51 @@ def tfidf(folder: RunFolder, query_tokens: Sequence[np.ndarray], vocabulary: int
     Args:
         folder: The run, for its token table.
         query_tokens: Token ids of prompt and completion of each query.
-        vocabulary: Size of the vocabulary.
     """
-    wanted = np.zeros(vocabulary, dtype=bool)
-    wanted[np.concatenate([np.asarray(tokens) for tokens in query_tokens])] = True
-    documents = list(token_sets(folder, wanted))
-    holding = np.zeros(vocabulary)
-    for tokens in documents:
-        holding[tokens] += 1
-    idf = np.log((len(documents) - holding + 0.5) / (holding + 0.5) + 1)
-    scores = np.zeros((len(query_tokens), len(documents)), dtype=np.float32)
-    for row, tokens in enumerate(query_tokens):
-        weight = np.zeros(vocabulary)
-        weight[np.unique(tokens)] = idf[np.unique(tokens)]
-        scores[row] = [weight[shared].sum() for shared in documents]
-    return scores
+    queries = [np.asarray(tokens, dtype=np.int64) for tokens in query_tokens]
+    return _summed_idf(_tokens(folder), queries, pq.read_metadata(folder.tokens).num_rows)
+
+
+def shared_pairs(folder: RunFolder, query_tokens: Sequence[np.ndarray]) -> np.ndarray:
+    """:func:`tfidf` of pairs of neighbouring tokens."""
+    pairs = [_paired(np.asarray(tokens, dtype=np.int64)) for tokens in query_tokens]
+    held = ((_paired(ids), at[:-1], at[:-1] == at[1:]) for ids, at, _ in _tokens(folder))
+    return _summed_idf(held, pairs, pq.read_metadata(folder.tokens).num_rows)
+
+
+Held = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""What documents hold, in parts: things ``[n]``, the document each is in ``[n]``, and which of them count ``[n]``."""
+
+
+def _tokens(folder: RunFolder) -> Held:
+    first = 0
+    for batch in pq.ParquetFile(folder.tokens).iter_batches(1024, columns=["token_ids"]):
+        lists = batch["token_ids"]
+        lengths = lists.value_lengths().to_numpy()
+        ids = lists.flatten().to_numpy().astype(np.int64)
+        yield ids, np.repeat(np.arange(first, first + len(lists)), lengths), np.ones(len(ids), dtype=bool)
+        first += len(lists)
+
+
+def _paired(tokens: np.ndarray) -> np.ndarray:
+    """Each token with the next one, as one number."""
+    return tokens[:-1] << 32 | tokens[1:]
+
+
+def _summed_idf(held: Held, queries: Sequence[np.ndarray], documents: int) -> np.ndarray:
+    known = np.unique(np.concatenate(queries))
+    if not len(known):
+        return np.zeros((len(queries), documents), dtype=np.float32)
+    shared = []
+    for things, at, count in held:
+        places = np.searchsorted(known, things).clip(max=len(known) - 1)
+        hit = count & (known[places] == things)
+        shared.append(np.unique(at[hit] * len(known) + places[hit]))  # a document counts once, however often it has it
+    at, places = np.divmod(np.concatenate(shared), len(known))
+    holding = np.bincount(places, minlength=len(known))
+    idf = np.log((documents - holding + 0.5) / (holding + 0.5) + 1)
+    weights = (np.where(np.isin(known, query), idf, 0.0)[places] for query in queries)
+    return np.stack([np.bincount(at, of, documents) for of in weights]).astype(np.float32)
 
 
 def candidates(scores: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from engine.corpus import Tokens
 from engine.errors import RunError
-from engine.settings import ESTIMATORS, SAMPLED, UNITS
+from engine.settings import ESTIMATORS, REFINED, SAMPLED, UNITS
 from engine.store import RunFolder
 from engine.tables import open_tables
 
@@ -122,6 +122,20 @@ class Run:
         """
         if self.is_sampled:
             raise RunError(f"{self.path}: {NO_DIRECTIONS}")
+
+    def need_live(self) -> None:
+        """Go on only if the run can answer for a completion that it has not studied, while one waits.
+
+        Raises:
+            RunError: If its influence was sampled, or each completion is refined for minutes.
+        """
+        self.need_directions()
+        if self.estimator == ESTIMATORS[REFINED]:
+            raise RunError(
+                f"{self.path}: this run refines each completion by conjugate gradients (estimator {REFINED}), which "
+                "takes minutes -- no answer would come while one waits -- ask a run of the estimator ekfac, or study "
+                "the completion with the query and score steps."
+            )
 
     @property
     def training_windows(self) -> int | None:

@@ -33,6 +33,10 @@
       score/ablation/<query>.parquet   document, control, variant, draw, influence, ... of texts the model never saw
       score/ablation/<query>-<document>-<key>.parquet   variants of one document with texts and token influences;
                                     the key is a hash of what was asked for
+      index/<key>/<shard>.safetensors   signs [d,bits/8], scale [d]: sketches of documents' gradients; the key is a hash
+                                    of all that they depend on
+      index/index.json              the index in use: key, settings, recall of the run's own completions; written last
+      asked/<key>.json              answers to a live question; the key is a hash of what was asked and of the run
       map/<features>.parquet        document, x, y: documents laid out by likeness; seed and settings in its metadata
       checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
       checks/<check>-<key>.json     the same of one completion; the key is a hash of what was asked for
@@ -185,6 +189,16 @@ class RunFolder:
 
     def map(self, features: str) -> Path:
         return self.path / "map" / f"{features}.parquet"
+
+    @property
+    def index(self) -> Path:
+        return self.path / "index" / "index.json"
+
+    def index_shard(self, key: str, number: int) -> Path:
+        return self.path / "index" / key / f"{number:05}.safetensors"
+
+    def asked(self, key: str) -> Path:
+        return self.path / "asked" / f"{key}.json"
 
     def check(self, name: str) -> Path:
         return self.path / "checks" / f"{name}.json"

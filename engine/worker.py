@@ -169,6 +169,29 @@ def _ablate_top(context: WorkerContext, arguments: dict[str, Any], progress: Pro
     return {}
 
 
+def _ask(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.ask.ask import ask
+    from engine.ask.kept import keep_answers
+    from engine.ask.settings import AskSettings
+
+    loaded, settings = _loaded(context, arguments), AskSettings(**arguments["settings"])
+
+    def keep(answers: list[Any], finished: bool = False) -> None:
+        records = [answer.record(loaded.run, settings.top) for answer in answers]
+        keep_answers(loaded.run, settings, records, finished)
+
+    keep(ask(loaded, settings, progress, keep), finished=True)
+    return {}
+
+
+def _index(context: WorkerContext, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from engine.index.build import build_index
+    from engine.index.settings import IndexSettings
+
+    build_index(_loaded(context, arguments), IndexSettings(**arguments["settings"]), progress)
+    return {}
+
+
 def _loaded(context: WorkerContext, arguments: dict[str, Any]) -> "LoadedRun":
     """The job's run with its model, from the last job if it used the same."""
     from engine.live import load_run
@@ -213,6 +236,8 @@ HANDLERS: Mapping[str, Handler] = {
     "map": _map,
     "findings": _findings,
     "check": _check,
+    "ask": _ask,
+    "index": _index,
 }
 
 

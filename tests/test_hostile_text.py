@@ -31,6 +31,7 @@ PAGES = {
     "home": {},
     **{f"story, {step}": {"step": step} for step in "12345"},
     "influence": {"query": "=q/0", "document": "@drawn"},
+    "ask": {"prompt": "=q", "completion": " <b>a</b>"},
     "concentration": {"query": "=q/0"},
     "concentration, rare": {"query": "=q/0", "part": "Rare and frequent tokens"},
     "concentration, inside": {"query": "=q/0", "part": "Inside documents"},

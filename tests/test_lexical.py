@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import regex
 from toys import QUERIES, documents, write_jsonl
 
 from engine import Run, ScoreSettings, fit, query, score
-from engine.lexical import bm25, candidates, recall, tfidf
+from engine.lexical import bm25, candidates, recall, shared_pairs, tfidf
 from engine.store import RunFolder, write_table
 
 VOCABULARY = 30
@@ -41,7 +42,7 @@ def tokens_of(folder: RunFolder) -> list[list[int]]:
 def test_tfidf_is_the_summed_idf_of_the_shared_tokens(folder):
     """Grosse et al. 2023: Okapi with binary counts; IDF = log((C - n + 0.5) / (n + 0.5) + 1)."""
     queries, held = [[1, 2, 2, 5], [29, 4], [7]], tokens_of(folder)
-    found = tfidf(folder, [np.array(tokens) for tokens in queries], VOCABULARY)
+    found = tfidf(folder, [np.array(tokens) for tokens in queries])
     for row, tokens in enumerate(queries):
         for place, document in enumerate(held):
             expected = 0.0
@@ -51,6 +52,20 @@ def test_tfidf_is_the_summed_idf_of_the_shared_tokens(folder):
             assert found[row, place] == pytest.approx(expected, abs=TOLERANCE)
     assert found[:, 38].tolist() == [0, 0, 0]
     assert (found > 0).any(1).all()
+
+
+def test_shared_pairs_count_neighbours_in_their_order(folder):
+    queries = [[1, 2, 3, 1, 2], [2, 1]]
+    found, held = shared_pairs(folder, [np.array(tokens) for tokens in queries]), tokens_of(folder)
+    pairs = [set(pairwise(tokens)) for tokens in held]
+    for row, tokens in enumerate(queries):
+        for place, own in enumerate(pairs):
+            shared = set(pairwise(tokens)) & own
+            holding = [sum(pair in other for other in pairs) for pair in shared]
+            expected = sum(math.log((len(held) - n + 0.5) / (n + 0.5) + 1) for n in holding)
+            assert found[row, place] == pytest.approx(expected, abs=TOLERANCE)
+    assert (found > 0).any(1).all()
+    assert shared_pairs(folder, [np.array([3]), np.array([], dtype=int)]).tolist() == [[0] * 40] * 2
 
 
 def okapi(query: str, texts: list[str], k1: float = 1.5, b: float = 0.75) -> list[float]:

@@ -25,8 +25,8 @@ from engine.store import FORMAT, write_table
 from engine.variants import VariantSettings
 
 PAGES = (
-    "home", "story", "influence", "concentration", "sources", "word_order", "findings", "compare", "map", "review",
-    "trust",
+    "home", "story", "influence", "ask", "concentration", "sources", "word_order", "findings", "compare", "map",
+    "review", "trust",
 )  # fmt: skip
 OTHER_VERSION = "was made by another version of the program, so its tables would be misread"
 NO_MANIFEST = "so what its tables were made from is unknown and they would be misread"
@@ -249,7 +249,7 @@ SO = {
 }
 
 
-@pytest.mark.parametrize("view", PAGES)
+@pytest.mark.parametrize("view", SO)
 def test_a_run_that_scored_no_document_says_so_and_what_to_do(open_page, make_run, tmp_path, view):
     without_scores(make_run(tmp_path / "run"))
     app = open_page(tmp_path, view)

@@ -27,6 +27,7 @@ PAGES = {
     "story, words": "story?run=Hostile&step=3",
     "story, flagged": "story?run=Hostile&step=5",
     "influence": f"influence?run=Hostile&query={QUERY}&document=%40drawn",
+    "ask": "ask?run=Hostile&prompt=Once+there&completion=+was",
     "concentration": f"concentration?run=Hostile&query={QUERY}",
     "rare tokens": f"concentration?run=Hostile&query={QUERY}&part=Rare+and+frequent+tokens",
     "inside documents": f"concentration?run=Hostile&query={QUERY}&part=Inside+documents",
