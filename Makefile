@@ -33,7 +33,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m engine run "$(RUN)"
 	@WHENCE_RUN="$(RUN)" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
-# worksteal keeps the order of tests, and names the test in which a process died; loadgroup and loadfile hang then (xdist 3.8).
+# worksteal keeps the order of tests, and names the test in which a process died; loadgroup hung then (xdist 3.8).
 test: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

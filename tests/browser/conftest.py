@@ -36,7 +36,7 @@ def browser_type_launch_args() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, object]) -> dict[str, object]:
-    """Nothing moves: what turns while a page is computed took a third of the browser's time."""
+    """Nothing moves: what turns while a page is computed costs the browser time."""
     return browser_context_args | {"reduced_motion": "reduce"}
 
 
