@@ -13,6 +13,7 @@ from dashboard.components.finding_overview import HERE, answer, badge, overview,
 from dashboard.components.finding_pictures import show_picture
 from dashboard.components.finding_tables import behind
 from dashboard.components.page import ask
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 
 SHOWN_BESIDE = 2
@@ -85,7 +86,9 @@ def _all(run: data.Run, own: dict[str, analyses.Kept], beside: dict[str, dict[st
     finding_compute.ended_badly(run, max(times, default=""))
     if any(own.values()):
         table = overview_table(own, beside, lambda one: _planted(run, own, one))
-        download(table, _provenance(run), "findings", "download_findings")
+        with st.container(horizontal=True):
+            download(table, _provenance(run), "findings", "download_findings")
+            report_button(run)
         with st.expander("Measure again", expanded=running, icon=":material/replay:"):
             finding_compute.measure(run)
         return

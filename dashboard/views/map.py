@@ -13,6 +13,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.report_button import report_button
 from dashboard.components.review_queue import LISTED, review_link
 from dashboard.components.run_choice import WHAT_TO_DO, need_scores
 
@@ -211,6 +212,7 @@ def _chosen(
         if len(shown):
             download(shown.drop(columns="document"), _provenance(run, found, completion), "map", "download_map",
                      {"Map": figure})  # fmt: skip
+            report_button(run, completion)
     if shown.empty:
         st.info("No document lies in that area. Draw another one, or clear it.", icon=":material/select:")
     else:

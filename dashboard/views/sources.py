@@ -12,6 +12,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask
 from dashboard.components.query_group import QueryGroup, choose_group
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 from dashboard.components.source_answer import BY, SourceView, answer, asked, mass_sentence
 from dashboard.components.source_charts import (
@@ -241,6 +242,7 @@ def _documents(view: SourceView) -> None:
             about = {"completions": group.name, "completions_in_group": len(group.queries)}
             shown = view.readable(table.drop(columns="document"))
             download(shown, view.provenance | about, "documents", "download_documents")
+            report_button(view.run)
     if table.empty:
         st.info(f"No document of this {view.word.lower()} {end} {group.each} on average. Look at the other end, or "
                 f"put another {view.word.lower()} into focus.", icon=":material/swap_vert:")  # fmt: skip

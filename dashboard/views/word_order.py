@@ -12,6 +12,7 @@ from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.own_texts import own_texts
 from dashboard.components.page import ask, choose_completion
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 from dashboard.components.sampling import need_variants
 from dashboard.components.variant_strips import VARIANTS_NEVER_SEEN, Shown, pinned_word, variant_strips
@@ -222,10 +223,12 @@ def _download(
         variant=_named(table, labels),
         draw=table["draw"] + 1,
     )
-    download(
-        {"Variants": rows, "Each draw": table}, data.provenance(run, completion) | about | analyses.DRAWN,
-        "word_order", f"download_{completion.query}_{document['document']}", figures={"Variants": figure},
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        download(
+            {"Variants": rows, "Each draw": table}, data.provenance(run, completion) | about | analyses.DRAWN,
+            "word_order", f"download_{completion.query}_{document['document']}", figures={"Variants": figure},
+        )  # fmt: skip
+        report_button(run, completion)
 
 
 main()
