@@ -118,3 +118,15 @@ def test_the_table_of_removals_says_what_was_kept():
         assert "{slope:.2f} ({slope_low:.2f} to {slope_high:.2f})".format(**row) in words
     for row in tables["rare_groups"]:
         assert f"{row['lost']:.0%} ({100 * row['lost_low']:.0f} to {100 * row['lost_high']:.0f})" in words
+
+
+def test_the_table_of_exact_answers_says_what_was_kept():
+    file = Path(__file__).parents[1] / "sample_data" / "checks" / "exact.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))["tables"]["estimators"]
+    part = README.split("Why too large?")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| (\d[^|]*) \| ([^|]+) \| ([^|]+) \|$", part, flags=re.MULTILINE)
+    assert [name for name, *_ in rows] == [row["estimator"] for row in kept]
+    for (_, *cells), row in zip(rows, kept, strict=True):
+        for name, cell in zip(("correlation", "response_correlation", "response_slope"), cells, strict=True):
+            numbers = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+            assert cell == ("–" if None in numbers else "{:.2f} ({:.2f} to {:.2f})".format(*numbers)), row["estimator"]
