@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard import data
+from dashboard import jobs
+from engine.analysis.document_tokens import START_PLACE
 from engine.ask.answer import Way
 from engine.ask.kept import read_answers
 from engine.ask.settings import AskSettings
 from engine.errors import RunError, WhenceError
 from engine.index.settings import IndexSettings
+from engine.jobs import Job
 from engine.run import Run, TokenInfluence
 
 __all__ = ["AskSettings"]
@@ -36,25 +38,25 @@ def question(prompt: str, completion: str, rather_than: str) -> AskSettings | st
         return str(error)
 
 
-def submit_question(run: Run, settings: AskSettings) -> data.Job:
+def submit_question(run: Run, settings: AskSettings) -> Job:
     """Ask for an answer."""
     said = " ".join(f"{settings.prompt}{(settings.completion or ['…'])[0]}".split())
-    return data.submit("ask", _arguments(run, settings), f"Question “{said[:80]}”")
+    return jobs.submit("ask", _arguments(run, settings), f"Question “{said[:80]}”")
 
 
-def question_job(run: Run, settings: AskSettings) -> data.Job | None:
+def question_job(run: Run, settings: AskSettings) -> Job | None:
     """The last request for this answer; None if there was none."""
-    return data.find_job("ask", _arguments(run, settings))
+    return jobs.find_job("ask", _arguments(run, settings))
 
 
-def submit_index(run: Run) -> data.Job:
+def submit_index(run: Run) -> Job:
     """Ask for the run's index."""
-    return data.submit("index", _arguments(run, IndexSettings()), f"Index of {run.name}")
+    return jobs.submit("index", _arguments(run, IndexSettings()), f"Index of {run.name}")
 
 
-def index_job(run: Run) -> data.Job | None:
+def index_job(run: Run) -> Job | None:
     """The last request for the run's index; None if there was none."""
-    return data.find_job("index", _arguments(run, IndexSettings()))
+    return jobs.find_job("index", _arguments(run, IndexSettings()))
 
 
 def _arguments(run: Run, settings: AskSettings | IndexSettings) -> dict[str, Any]:
@@ -93,7 +95,7 @@ class Asked:
         """Exact influence of the tokens of one of :attr:`documents`."""
         (tokens,) = (row["tokens"] for row in self.record["documents"] if row["document"] == document)
         values = np.array([token["influence"] for token in tokens], dtype=np.float64).T
-        return TokenInfluence("position", values, bool(tokens) and tokens[0]["token"] == data.START_PLACE)
+        return TokenInfluence("position", values, bool(tokens) and tokens[0]["token"] == START_PLACE)
 
 
 def answered(run: Run, settings: AskSettings) -> Asked | None:
