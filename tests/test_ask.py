@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from reference import difference
-from toys import QUERIES
+from toys import QUERIES, Stopping
 
 from engine import Run, WhenceError
 from engine.__main__ import main
@@ -21,7 +21,6 @@ from engine.index.build import build_index
 from engine.index.settings import IndexSettings
 from engine.jobs import JobTable
 from engine.live import LoadedRun, load_run
-from engine.progress import SilentProgress
 from engine.worker import HANDLERS, serve
 
 SAME = 1e-5
@@ -125,32 +124,14 @@ def test_a_run_with_an_index_ranks_by_it(loaded, tmp_path):
 # Stopped
 
 
-class Stop(SilentProgress):
-    """Cancels at the event asked for."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.events = at, 0
-
-    def start(self, step: str, total: int, unit: str = "tokens") -> None:
-        self._event()
-
-    def advance(self, amount: int) -> None:
-        self._event()
-
-    def _event(self) -> None:
-        self.events += 1
-        if self.events == self.at:
-            raise Cancelled
-
-
 def test_a_question_stopped_at_any_stage_leaves_the_run_as_it_was(loaded):
-    before, counted = contents(loaded.run.path), Stop(0)
+    before, counted = contents(loaded.run.path), Stopping(0)
     settings = AskSettings("The ferry leaves", length=2, top=2, exact=4)
     ask(loaded, settings, counted)
     assert counted.events > 15
     for at in range(1, counted.events + 1):
         with pytest.raises(Cancelled):
-            ask(loaded, settings, Stop(at))
+            ask(loaded, settings, Stopping(at))
     assert contents(loaded.run.path) == before
 
 
@@ -186,7 +167,7 @@ def test_a_cancelled_question_keeps_what_was_known(loaded, tmp_path):
     job = table.submit("ask", {"run": str(run.path), "settings": vars(FERRY)}, "Ferry")
 
     def cancelled_later(context: Any, arguments: dict[str, Any], progress: Any) -> dict[str, Any]:
-        return HANDLERS["ask"](context, arguments, Stop(12))
+        return HANDLERS["ask"](context, arguments, Stopping(12))
 
     serve(home, {"ask": cancelled_later}, idle_exit_s=0.01, preload=())
     assert table.get(job.id).state == "cancelled"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from reference import difference, spearman
-from toys import QUERIES, documents, write_jsonl
+from toys import QUERIES, Stopping, documents, write_jsonl
 
 import engine.windows
 from engine import FitSettings, QuerySettings, Run, ScoreSettings, WhenceError, fit, query, score
@@ -18,7 +18,6 @@ from engine.index.build import build_index
 from engine.index.search import Index, noted_index, read_index
 from engine.index.settings import IndexSettings
 from engine.live import LoadedRun, load_run
-from engine.progress import SilentProgress
 from engine.queries import read_query_gradients
 
 DAMPING = 0.1
@@ -131,36 +130,18 @@ def test_the_recall_that_is_noted_is_that_of_a_plain_count(loaded, monkeypatch):
     }  # fmt: skip
 
 
-class Stop(SilentProgress):
-    """Cancels at the event asked for."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.events = at, 0
-
-    def start(self, step: str, total: int, unit: str = "tokens") -> None:
-        self._event()
-
-    def advance(self, amount: int) -> None:
-        self._event()
-
-    def _event(self) -> None:
-        self.events += 1
-        if self.events == self.at:
-            raise Cancelled
-
-
 def test_a_stopped_index_is_not_used_and_goes_on_to_the_same_bytes(loaded, monkeypatch):
     monkeypatch.setattr(engine.windows, "DOCUMENTS_PER_SHARD", 8)
     monkeypatch.setattr("engine.index.build.DOCUMENTS_PER_SHARD", 8)
     settings = IndexSettings(document_bytes=64, batch_tokens=60)
-    counted = Stop(0)
+    counted = Stopping(0)
     build_index(loaded, settings, counted)
     whole = contents(loaded.run.folder.index.parent)
     assert counted.events > 10
     for at in (1, 4, counted.events // 2, counted.events):
         shutil.rmtree(loaded.run.folder.index.parent)
         with pytest.raises(Cancelled):
-            build_index(loaded, settings, Stop(at))
+            build_index(loaded, settings, Stopping(at))
         assert read_index(loaded) is None
         build_index(loaded, settings)
         assert contents(loaded.run.folder.index.parent) == whole

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toys import QUERIES, documents, write_jsonl
+from toys import QUERIES, Stopping, documents, write_jsonl
 
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
 from engine.__main__ import main
@@ -141,21 +141,6 @@ def test_how_many_rows_share_a_pass_changes_nothing(loaded, tmp_path):
     assert len(list((tmp_path / "together").iterdir())) == 1
     assert len(list((tmp_path / "apart").iterdir())) == 6  # 3 variants of 7 rows, 4 at a time
     assert relative(apart, together) < ROUNDING
-
-
-class Stopping(SilentProgress):
-    """Counts what is reported and cancels at one of them."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.events = at, 0
-
-    def start(self, step: str, total: int, unit: str = "tokens") -> None:
-        self.advance(0)
-
-    def advance(self, amount: int) -> None:
-        self.events += 1
-        if self.events == self.at:
-            raise Cancelled
 
 
 def dates(folder: Path) -> dict[Path, int]:

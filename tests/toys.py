@@ -8,6 +8,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from engine.corpus import Document
+from engine.errors import Cancelled
+from engine.progress import SilentProgress
 
 TEXTS = [
     "The ferry leaves the grey harbour at nine and comes back with the mail.",
@@ -79,3 +81,18 @@ QUERIES = [
     {"id": "q1", "prompt": "12 and 30 make", "completion": " 42", "kind": "Arithmetic", "language": "en",
      "title": "What is 12 and 30?", "contrast": " 15"},
 ]  # fmt: skip
+
+
+class Stopping(SilentProgress):
+    """Counts what is reported and cancels at one of them."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.events = at, 0
+
+    def start(self, step: str, total: int, unit: str = "tokens") -> None:
+        self.advance(0)
+
+    def advance(self, amount: int) -> None:
+        self.events += 1
+        if self.events == self.at:
+            raise Cancelled
