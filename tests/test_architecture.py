@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def statements(node: ast.AST, everywhere: bool) -> Iterator[ast.Import | ast.Imp
             yield from statements(child, everywhere)
 
 
-def imports(name: str, everywhere: bool = False) -> set[str]:
+@cache
+def imports(name: str, everywhere: bool = False) -> frozenset[str]:
     """Modules that a module of ours imports, as far down as they are ours."""
     found: set[str] = set()
     for statement in statements(ast.parse(FILES[name].read_text(encoding="utf-8")), everywhere):
@@ -56,7 +58,7 @@ def imports(name: str, everywhere: bool = False) -> set[str]:
         assert statement.module, "relative imports are not used"
         inside = {f"{statement.module}.{alias.name}" for alias in statement.names}
         found |= {module if module in FILES else statement.module for module in inside}
-    return found - {name}
+    return frozenset(found - {name})
 
 
 def reached(name: str) -> set[str]:
