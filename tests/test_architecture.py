@@ -18,6 +18,7 @@ FILES = {
 }
 LIGHT = [
     *("engine", "engine.run", "engine.store", "engine.corpus", "engine.jobs", "engine.settings", "engine.export"),
+    *("engine.ask.answer", "engine.ask.kept", "engine.ask.show", "engine.index.settings", "engine.index.show"),
     *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.checks", "engine.check.settings"),
     "engine.__main__",
     *(
