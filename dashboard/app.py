@@ -14,22 +14,20 @@ from dashboard.components.run_choice import choose_run  # noqa: E402
 
 ICON = Path(__file__).with_name("icon.svg")  # a material icon would be fetched from fonts.gstatic.com
 st.set_page_config(page_title="Whence", page_icon=ICON, layout="wide")
-page = st.navigation(
+page = st.navigation(  # words without icons, so that all pages stand beside one another in 1280 pixels
     [
-        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("views/story.py", title="Story", icon=":material/auto_stories:", url_path="story"),
-        st.Page("views/influence.py", title="Influence", icon=":material/alt_route:", url_path="influence"),
-        st.Page("views/ask.py", title="Ask", icon=":material/forum:", url_path="ask"),
-        st.Page(
-            "views/concentration.py", title="Concentration", icon=":material/leaderboard:", url_path="concentration"
-        ),
-        st.Page("views/sources.py", title="Sources", icon=":material/donut_small:", url_path="sources"),
-        st.Page("views/word_order.py", title="Word order", icon=":material/shuffle:", url_path="word-order"),
-        st.Page("views/findings.py", title="Findings", icon=":material/science:", url_path="findings"),
-        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
-        st.Page("views/map.py", title="Map", icon=":material/bubble_chart:", url_path="map"),
-        st.Page("views/review.py", title="Review", icon=":material/rate_review:", url_path="review"),
-        st.Page("views/trust.py", title="Trust", icon=":material/verified:", url_path="trust"),
+        st.Page("views/home.py", title="Home", default=True),
+        st.Page("views/story.py", title="Story", url_path="story"),
+        st.Page("views/influence.py", title="Influence", url_path="influence"),
+        st.Page("views/ask.py", title="Ask", url_path="ask"),
+        st.Page("views/concentration.py", title="Concentration", url_path="concentration"),
+        st.Page("views/sources.py", title="Sources", url_path="sources"),
+        st.Page("views/word_order.py", title="Word order", url_path="word-order"),
+        st.Page("views/findings.py", title="Findings", url_path="findings"),
+        st.Page("views/compare.py", title="Compare", url_path="compare"),
+        st.Page("views/map.py", title="Map", url_path="map"),
+        st.Page("views/review.py", title="Review", url_path="review"),
+        st.Page("views/trust.py", title="Trust", url_path="trust"),
     ],
     position="top",
 )

@@ -38,8 +38,9 @@ from engine.variants import VariantSettings  # noqa: E402
 from engine.windows import DOCUMENTS_PER_SHARD  # noqa: E402
 
 PAGES = (
-    "", "story", "influence", "concentration", "sources", "word-order", "findings", "compare", "map", "review", "trust",
-)  # fmt: skip
+    *("", "story", "influence", "ask", "concentration", "sources"),
+    *("word-order", "findings", "compare", "map", "review", "trust"),
+)
 """In the order of the menu."""
 DOCUMENTS, QUERIES, MAPPED = 100_000, 100, 20_000
 SOURCES, LANGUAGES = ("Web", "News", "Books", "Code", "StackExchange", "ArXiv"), ("en", "de", "ko")
