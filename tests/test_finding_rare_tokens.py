@@ -61,6 +61,6 @@ def test_a_run_says_what_is_left_open(study):
     found = measure(study)
     assert set(found.estimates) == set(found.controls["shuffled labels"]) == set(RULES["rare_tokens"].parts)
     assert all(estimate.units == 10 for estimate in found.estimates.values())
-    assert any("check leave-out" in text for text in found.open)
+    assert any("check removal" in text for text in found.open)
     assert len(found.tables["picture"]) == len(study.run.query_tokens)
     assert "tokens of 10 completions" in found.sentence

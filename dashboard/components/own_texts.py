@@ -1,7 +1,5 @@
 """What a reader puts beside a document: a text of their own, or another document of the corpus."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import streamlit as st
 
@@ -9,15 +7,11 @@ from dashboard import data
 from dashboard.analyses import word_order as analyses
 from dashboard.components import text, url
 from dashboard.components.job_panel import job_panel
+from dashboard.components.variants_job import Wanted, variants_or_job
 
 OFFERED = 300
 MAX_CHARACTERS = 20_000
 AREA_PX = 220
-
-Computed = Callable[
-    [data.Run, data.Completion, pd.Series, analyses.VariantSettings, str, str], analyses.Ablation | None
-]
-"""Variants if they are there; else asks for them and shows how that fares."""
 
 
 def own_texts(
@@ -26,7 +20,6 @@ def own_texts(
     document: pd.Series,
     found: analyses.Ablation,
     ranking: pd.DataFrame,
-    computed: Computed,
 ) -> analyses.Ablation:
     """Let texts be put beside a document.
 
@@ -36,7 +29,6 @@ def own_texts(
         document: The document's row of the ranking.
         found: Its variants.
         ranking: All documents, to choose another one from.
-        computed: Gets or asks for variants.
 
     Returns:
         ``found`` with what the reader put beside it.
@@ -47,7 +39,7 @@ def own_texts(
         with left:
             edited = _edit(run, completion, document, found)
         with right:
-            other = _other(run, completion, document, ranking, computed)
+            other = _other(run, completion, document, ranking)
     return analyses.joined(found, edited, other)
 
 
@@ -105,7 +97,7 @@ def _result(found: analyses.Ablation, scored: analyses.Ablation) -> None:
 
 
 def _other(
-    run: data.Run, completion: data.Completion, document: pd.Series, ranking: pd.DataFrame, computed: Computed
+    run: data.Run, completion: data.Completion, document: pd.Series, ranking: pd.DataFrame
 ) -> analyses.Ablation | None:
     """Another document of the corpus: a paraphrase, a translation, or what the reader wants to compare."""
     offered = ranking[ranking["id"] != document["id"]]
@@ -130,9 +122,8 @@ def _other(
             st.warning("The link names another document that this run does not have.")
         return None
     number = int(named["document"].iloc[0])
-    beside = computed(
-        run, completion, document, analyses.other_settings(number), "Another document beside", "other_job"
-    )
+    wanted = Wanted(analyses.other_settings(number), "Another document beside")
+    beside = variants_or_job(run, completion, document, "other_job", wanted)
     if beside is not None:
         _result(beside, beside)
     return beside

@@ -15,7 +15,7 @@ EXAMPLES = 8
 RECENT = 10
 BAD_NEWS_S = 3600.0  # how long a job that ended badly stays on top of a page that has a run to show
 QUESTIONS = (
-    ("ask", "Which documents made the model say this?", ":material/forum:",
+    ("ask", "And what made it say anything else?", ":material/forum:",
      "Any prompt and completion of your own, answered while you wait."),
     ("concentration", "Is this completion owed to a few documents or to many?", ":material/leaderboard:",
      "How much the strongest documents hold, whether rare tokens draw on fewer, and how few tokens carry a document."),

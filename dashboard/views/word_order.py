@@ -110,7 +110,7 @@ def _document(
     st.markdown(f"## {head}")
     st.markdown(sentence)
     places = st.container()
-    found = own_texts(run, completion, document, found, ranking, variants_or_job)
+    found = own_texts(run, completion, document, found, ranking)
     summary = analyses.summarise(found.table())
     labels = _labels(run, document, ranking)
     figure, rows = _figure(found, summary, labels), variant_rows(found, summary, _named(summary, labels).tolist())

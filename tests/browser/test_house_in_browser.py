@@ -77,13 +77,14 @@ WATCH = """() => {DEEP
 Left out: Streamlit's own toolbar over a chart, a table or code, drawn while the mouse is there; what it offers, the
 page offers as well.
 """
-STEP = """() => {
+STEP = """async () => {
   const { main, look, before, reached, lively } = window.watch
   let one = document.activeElement
   const out = one === document.body || !main.contains(one)
   while (one.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
   if (before.has(one)) {
     reached.add(one)
+    for (let frame = 0; frame < 60 && look(one) === before.get(one); frame++) await new Promise(requestAnimationFrame)
     if (look(one) !== before.get(one)) lively.add(one)
   }
   return [out, one.outerHTML.slice(0, 200)]

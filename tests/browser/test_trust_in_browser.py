@@ -32,7 +32,7 @@ def test_every_check_has_its_pictures_and_its_numbers_can_be_taken_away(patient_
     page = patient_pages.open("trust?run=Small")
     expect(page.get_by_role("heading", name="They tell which documents matter, but overstate")).to_be_visible()
     charts = page.get_by_test_id("stPlotlyChart")
-    expect(charts).to_have_count(2 + 1 + 4)
+    expect(charts).to_have_count(2 + 1 + 5)
     open_downloads(page)
     with page.expect_download() as caught:
         page.get_by_role("button", name="CSV", exact=True).first.click()
