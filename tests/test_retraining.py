@@ -55,7 +55,7 @@ def _one_retrainer(monkeypatch):
 
 
 def dates(home: Path) -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in home.glob("retraining/*/readings/*.json")}
+    return {file: file.stat().st_mtime_ns for file in home.glob("retraining/*/token_readings/*.json")}
 
 
 def test_lds_comes_to_a_row_for_every_estimator_and_a_second_call_trains_nothing(given, home, monkeypatch):

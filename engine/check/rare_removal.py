@@ -4,6 +4,7 @@ Completion tokens are taken in pairs, a rare one beside a frequent one that the 
 surprising token has more to lose than one that any text teaches.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -46,7 +47,7 @@ def remove_for_tokens(bench: Bench, run: Run, settings: RemovalSettings) -> Tabl
     top = np.argsort(-influence, axis=1, kind="stable")[:, : settings.top]
     count, seeds = len(bench.documents), range(settings.seeds)
     left_out = [*top, *random_documents(count, settings)]
-    readings = [without(documents, count, seed) for documents in left_out for seed in seeds]
+    readings = [without(documents.tolist(), count, seed) for documents in left_out for seed in seeds]
     all_read = [bench.all_read(seed) for seed in seeds]
     after = [found.mean(0) for found in bench.measured_tokens(all_read, "Training on all documents")]
     before = [found[0] for found in bench.measured_tokens([Reading(())], "Before any of them")]
@@ -98,9 +99,9 @@ def random_documents(documents: int, settings: RemovalSettings) -> list[np.ndarr
     return [draw.permutation(documents)[: settings.top] for _ in range(RANDOM_DRAWS)]
 
 
-def without(documents: np.ndarray, count: int, seed: int) -> Reading:
+def without(documents: Iterable[int], count: int, seed: int) -> Reading:
     """The reading of all documents but these."""
-    out = set(documents.tolist())
+    out = set(documents)
     return Reading(tuple(number for number in range(count) if number not in out), seed)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.check.effects import BM25, DOCUMENTS, INFLUENCE, RANDOM, TOKENS, calibrate, compare_methods
 from engine.check.predicting import estimator_run
-from engine.check.rare_removal import RANDOM_DRAWS, random_documents, remove_for_tokens
+from engine.check.rare_removal import RANDOM_DRAWS, random_documents, remove_for_tokens, without
 from engine.check.result import Tables
 from engine.check.retraining import Bench, Reading
 from engine.check.settings import RemovalSettings
@@ -48,8 +48,7 @@ class Removal:
 
     def reading(self, documents: int, seed: int) -> Reading:
         """What is left to read."""
-        out = set(self.documents)
-        return Reading(tuple(n for n in range(documents) if n not in out), seed, self.dropped)
+        return replace(without(self.documents, documents, seed), dropped=self.dropped)
 
 
 def check_removal(settings: RemovalSettings, progress: Progress, work: Path) -> Tables:

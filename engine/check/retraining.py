@@ -78,8 +78,8 @@ class Bench:
         settings: The settings.
         documents: Documents to leave out or read.
         queries: Completions under study.
-        folder: ``base`` and ``whole``, the models; ``corpus.jsonl``, ``queries.jsonl``; ``readings/``, one file each,
-            whatever trained it: a GPU's rounding moves a completion by 0.008 nats, another order of batches by 0.7.
+        folder: ``base`` and ``whole``, the models; ``corpus.jsonl``, ``queries.jsonl``; ``token_readings/``, one
+            file each, whatever trained it: a GPU's rounding moves a completion by 0.008 nats, another order of batches by 0.7.
 
     Raises:
         WhenceError: If corpus or queries are too small.
@@ -163,7 +163,7 @@ class Bench:
 
         Those kept are not trained again.
         """
-        files = {reading.key: self.folder / "readings" / f"{reading.key}.json" for reading in readings}
+        files = {reading.key: self.folder / "token_readings" / f"{reading.key}.json" for reading in readings}
         todo = {reading.key: reading for reading in readings if not files[reading.key].is_file()}
         if todo:
             base = self.base
