@@ -79,7 +79,8 @@ class Bench:
         documents: Documents to leave out or read.
         queries: Completions under study.
         folder: ``base`` and ``whole``, the models; ``corpus.jsonl``, ``queries.jsonl``; ``token_readings/``, one
-            file each, whatever trained it: a GPU's rounding moves a completion by 0.008 nats, another order of batches by 0.7.
+            file each, whatever trained it: a GPU's rounding moves a completion by 0.008 nats, another order of batches
+            by 0.7.
 
     Raises:
         WhenceError: If corpus or queries are too small.
