@@ -44,7 +44,7 @@ def measure(run: data.Run, only: str | None = None) -> None:
         type="primary", icon=":material/play_arrow:", on_click=jobs.submit_findings, args=(run, other, only),
     )  # fmt: skip
     st.caption("Or from a terminal, where `--truth` may name a file that says what is known of the completions:")
-    st.code(jobs.command(run, other, only), language="bash")
+    st.code(jobs.command(run, other, only), language=None)
 
 
 def ended_badly(run: data.Run, newest: str) -> None:

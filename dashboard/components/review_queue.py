@@ -210,4 +210,4 @@ def saved_filters(run: data.Run, review: analyses.Review, reviewer: analyses.Rev
                 st.rerun()
         st.caption("The same queue in a terminal:")
         st.code(f"python -m engine review --run {shlex.quote(str(run.path))} list --queue {shlex.quote(queue)}",
-                language="bash", wrap_lines=True)  # fmt: skip
+                language=None, wrap_lines=True)  # fmt: skip

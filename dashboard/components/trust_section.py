@@ -132,7 +132,7 @@ def _measured(found: analyses.Found) -> None:
         f"This result {where}: {text.date(result.finished)}, in {text.duration(result.seconds)}, "
         f"{text.escape(versions)}, by"
     )
-    st.code(text.show_hidden(analyses.told(result)), language="bash")
+    st.code(text.show_hidden(analyses.told(result)), language=None)
 
 
 def _offer(found: analyses.Found, part: Part, run: data.Run | None) -> None:

@@ -182,7 +182,7 @@ def _made(run: data.Run, name: str, label: str, found: analyses.Measured, charts
             f"download_{name}_{label}", charts,
         )  # fmt: skip
     if label == HERE:
-        st.code(jobs.command_of(run, name, found), language="bash")
+        st.code(jobs.command_of(run, name, found), language=None)
 
 
 def _about(found: analyses.Measured) -> dict[str, str | float]:

@@ -99,7 +99,7 @@ def _start(job: jobs.Job | None) -> None:
             return
         else:
             st.markdown("Compute one from a terminal:")
-        st.code(f"{runs.RUN_COMMAND} {samples[0].name if samples else runs.FIRST_SAMPLE}", language="bash")
+        st.code(f"{runs.RUN_COMMAND} {samples[0].name if samples else runs.FIRST_SAMPLE}", language=None)
 
 
 def _offer(sample: runs.Sample, first: bool = False) -> None:

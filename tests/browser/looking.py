@@ -14,12 +14,18 @@ def parameters(page: Page) -> dict[str, str]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the page has been drawn to its end."""
+    """Wait until the page has been drawn to its end.
+
+    The script ending is not enough: the browser fetches the code of each kind of control when it first draws one, and
+    until then a grey bar stands in its place, its key does nothing, and a token strip has no text.
+    """
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
     expect(page.locator("h1")).to_be_visible()
     page.evaluate("() => document.fonts.ready")
     page.wait_for_timeout(STILL_MS)
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+    for unfinished in (page.get_by_test_id("stSkeleton"), page.locator(".whence .text:empty")):
+        expect(unfinished).to_have_count(0)
 
 
 def can_decide(page: Page) -> None:

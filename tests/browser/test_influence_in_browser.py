@@ -17,7 +17,7 @@ def strip(page: Page, mode: str = "values") -> Locator:
 def shown_text(text: Locator) -> str:
     """Text as the browser draws it; what is out of sight is not drawn."""
     text.scroll_into_view_if_needed()
-    text.page.wait_for_timeout(300)
+    expect(text).to_have_text(re.compile(r"\S"), use_inner_text=True)
     return text.inner_text()
 
 
