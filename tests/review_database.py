@@ -9,8 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 
-def missing_for_postgresql() -> str:
+
+def _programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _postgres_user() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return None
+
+
+def _missing() -> str:
     """Why PostgreSQL cannot be tested here; empty if it can."""
     if _programs() is None:
         return "PostgreSQL's server is not installed (apt-get install postgresql)"
@@ -23,6 +40,10 @@ def missing_for_postgresql() -> str:
     return ""
 
 
+needs_postgresql = pytest.mark.skipif(bool(_missing()) and not os.environ.get("CI"), reason=_missing() or "none")
+"""Skips where there is no server, but never where CI runs: there it fails."""
+
+
 def quick_folder() -> str | None:
     """A folder in memory where there is one, since waiting for a disk at each of thousands of commits takes minutes."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -32,7 +53,7 @@ def quick_folder() -> str | None:
 def postgresql() -> Iterator[str]:
     """Start a server with an empty database; yields its URL, and stops it at the end."""
     programs, user = _programs(), _postgres_user() if os.geteuid() == 0 else None
-    assert programs is not None
+    assert programs is not None, _missing()
     home = Path(
         tempfile.mkdtemp(prefix="whence-pg-", dir=quick_folder())
     )  # short: a socket's path has at most 107 characters
@@ -54,18 +75,3 @@ def postgresql() -> Iterator[str]:
             run("pg_ctl", "-D", str(home / "data"), "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
-
-
-def _postgres_user() -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return None

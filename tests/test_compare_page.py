@@ -55,6 +55,11 @@ def set_damping(path: Path, factor: float) -> None:
     os.utime(file, (before.st_atime, before.st_mtime))
 
 
+def reports(app: AppTest) -> list[str]:
+    """What the buttons say that give a report."""
+    return [one.proto.label for one in app.get("download_button") if one.proto.label.startswith("Report")]
+
+
 def selected(app: AppTest, label: str) -> str:
     return next(box.value for box in app.selectbox if box.label == label)
 
@@ -104,6 +109,12 @@ def test_the_next_completion_stands_on_the_right_until_one_is_chosen(open_page, 
     app = open_page(runs, "compare")
     assert selected(app, "Left completion") == "What comes after once?"
     assert selected(app, "Right completion") == "How much is two plus two?"
+
+
+def test_of_two_completions_there_is_one_report_and_of_two_runs_there_are_two(open_page, runs):
+    assert reports(open_page(runs, "compare", query="q/1", other_query="q/2")) == ["Report"]
+    of_two = reports(open_page(runs, "compare", query="q/2", other_run="Other run"))
+    assert of_two == ["Report on the left run", "Report on the right run"]
 
 
 def test_another_run_is_compared_on_the_same_completion_and_what_differs_is_named(open_page, runs):

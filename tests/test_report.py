@@ -280,7 +280,7 @@ def test_a_run_that_scored_no_document_is_refused(run, home, monkeypatch):
         render_report(run, [0], home)
 
 
-@pytest.mark.parametrize("page", ["home", "influence", "concentration", "sources", "trust"])
+@pytest.mark.parametrize("page", ["home", "influence", "concentration", "sources", "compare", "trust"])
 def test_pages_offer_the_report(page, open_page, run):
     app = open_page(run.path.parent, page)
     assert [button.proto.label for button in app.get("download_button")].count("Report") == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from review_database import missing_for_postgresql, postgresql, quick_folder
+from review_database import needs_postgresql, postgresql, quick_folder
 from review_desk import ANN, open_desk
 from review_writers import NAMES, decision, decisions, write
 
@@ -23,8 +23,6 @@ from engine.review.log import EventLog
 from engine.store import repository_folder
 
 PATIENCE_S = 600.0  # bound for what takes seconds; only a failing test, or a machine that is very full, waits so long
-MISSING = missing_for_postgresql()
-WHY_SKIPPED = MISSING or "none"
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,7 @@ def server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(bool(MISSING), reason=WHY_SKIPPED))]
-)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
 def url(request) -> Iterator[str]:
     """An empty database of each kind; in memory where that can be, since waiting for a disk would take minutes."""
     if request.param == "sqlite":
@@ -181,7 +177,7 @@ def test_a_missing_driver_is_told_with_what_to_install(monkeypatch):
         EventLog("postgresql://localhost/reviews")
 
 
-@pytest.mark.skipif(bool(MISSING), reason=WHY_SKIPPED)
+@needs_postgresql
 def test_a_server_that_is_not_there_is_told_without_the_password(tmp_path):
     with pytest.raises(WhenceError, match="cannot be opened") as error:
         EventLog(f"postgresql://ann:secret@/reviews?host={tmp_path}")

@@ -8,23 +8,24 @@ from dashboard.analyses.report import report
 HELP = "One HTML file that needs no network and prints on A4: {what}, settings, checks, and what they cannot tell."
 
 
-def report_button(run: data.Run, completion: data.Completion | None = None) -> None:
-    """Offer the report on a completion, or on the first completion of each kind.
+def report_button(run: data.Run, *completions: data.Completion, label: str = "Report") -> None:
+    """Offer the report on some completions, or on the first completion of each kind.
 
     Args:
         run: The run.
-        completion: The completion; None for the run.
+        completions: The completions; none for the run.
+        label: What the button says; a page with two of them gives each its own.
     """
-    queries = [] if completion is None else [completion.query]
-    what = "this completion" if queries else "the first completion of each kind"
-    named = f"{run.path.resolve().name}-{completion.query}" if completion else run.path.resolve().name
+    queries = [one.query for one in completions]
+    what = ("the first completion of each kind", "this completion", "both completions")[len(queries)]
+    named = "-".join([run.path.resolve().name, *map(str, queries)])
     st.download_button(
-        "Report",
+        label,
         data=lambda: report(run, queries),
         file_name=f"whence-{named}.html",
         mime="text/html",
         icon=":material/description:",
-        key="download_report",
+        key=f"download_{label}",
         on_click="ignore",
         help=HELP.format(what=what),
     )

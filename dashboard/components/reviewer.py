@@ -24,7 +24,10 @@ def choose_reviewer() -> analyses.Reviewer | None:
 
 def _signed_in(user: dict) -> analyses.Reviewer | None:
     if not user["is_logged_in"]:
-        st.button("Sign in to decide", type="primary", on_click=_sign_in, icon=":material/login:")
+        st.button(
+            "Sign in to decide", type="primary", on_click=_sign_in, icon=":material/login:",
+            help="Signing in ends on Home; come back here from there.",
+        )  # fmt: skip
         return None
     reviewer = analyses.Reviewer(_vouched(user), verified=True)
     st.markdown(f"Signed in as **{text.escape(reviewer.name)}**", width="content")

@@ -14,6 +14,7 @@ from dashboard.components.document_card import document_card, pick_table
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 from dashboard.components.page import ask
+from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores
 
 AXES = ("Influence", "Rank")
@@ -64,6 +65,7 @@ def main() -> None:
     _concentration(left, right, names)
     _sources(left, right, names)
     word_order_of_both(left, right, names, _provenance(left, right))
+    _reports(left, right)
     with st.expander("How to read this", icon=":material/help:"):
         st.markdown(HOW_TO_READ)
 
@@ -274,6 +276,16 @@ def _sources(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
             _of_both(tables), _provenance(left, right) | analyses.DRAWN_SOURCES, "sources", "download_sources",
             {"Sources": figure},
         )  # fmt: skip
+
+
+def _reports(left: Chosen, right: Chosen) -> None:
+    """One on both completions; of two runs one on each."""
+    with st.container(horizontal=True):
+        if left.label == right.label:
+            report_button(left.run, left.completion, right.completion)
+            return
+        for name, side in (("left", left), ("right", right)):
+            report_button(side.run, side.completion, label=f"Report on the {name} run")
 
 
 def _provenance(left: Chosen, right: Chosen) -> dict[str, str | float]:

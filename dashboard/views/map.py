@@ -212,7 +212,7 @@ def _chosen(
         if len(shown):
             download(shown.drop(columns="document"), _provenance(run, found, completion), "map", "download_map",
                      {"Map": figure})  # fmt: skip
-            report_button(run, completion)
+            report_button(run, *([completion] if completion else []))
     if shown.empty:
         st.info("No document lies in that area. Draw another one, or clear it.", icon=":material/select:")
     else:

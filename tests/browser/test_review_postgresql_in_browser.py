@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from looking import can_decide, settled
 from playwright.sync_api import Page, expect
-from review_database import missing_for_postgresql, postgresql
+from review_database import needs_postgresql, postgresql
 from serving import served
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
@@ -15,8 +15,7 @@ from engine.review.events import Reviewer
 from engine.review.review import open_review
 from engine.run import Run
 
-MISSING = missing_for_postgresql()
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "none")
+pytestmark = needs_postgresql
 PATIENCE_MS = 60_000
 
 
