@@ -1,7 +1,15 @@
-"""Navigation and the run in use; start it with ``streamlit run dashboard/app.py``."""
+"""The server; start it with ``streamlit run dashboard/app.py``.
 
+What pages import takes seconds. It is loaded while the reader still turns to the browser, not on their first visit.
+"""
+
+import importlib
+import pkgutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on the path
@@ -9,28 +17,21 @@ if str(REPOSITORY) not in sys.path:  # `streamlit run` puts only dashboard/ on t
 
 import streamlit as st  # noqa: E402
 
-from dashboard.components import style  # noqa: E402
-from dashboard.components.run_choice import choose_run  # noqa: E402
+from dashboard import analyses, components  # noqa: E402
 
-ICON = Path(__file__).with_name("icon.svg")  # a material icon would be fetched from fonts.gstatic.com
-st.set_page_config(page_title="Whence", page_icon=ICON, layout="wide")
-page = st.navigation(  # words without icons, so that all pages stand beside one another in 1280 pixels
-    [
-        st.Page("views/home.py", title="Home", default=True),
-        st.Page("views/story.py", title="Story", url_path="story"),
-        st.Page("views/influence.py", title="Influence", url_path="influence"),
-        st.Page("views/ask.py", title="Ask", url_path="ask"),
-        st.Page("views/concentration.py", title="Concentration", url_path="concentration"),
-        st.Page("views/sources.py", title="Sources", url_path="sources"),
-        st.Page("views/word_order.py", title="Word order", url_path="word-order"),
-        st.Page("views/findings.py", title="Findings", url_path="findings"),
-        st.Page("views/compare.py", title="Compare", url_path="compare"),
-        st.Page("views/map.py", title="Map", url_path="map"),
-        st.Page("views/review.py", title="Review", url_path="review"),
-        st.Page("views/trust.py", title="Trust", url_path="trust"),
-    ],
-    position="top",
-)
-style.apply()
-choose_run(page.title)
-page.run()
+
+def load_what_pages_import() -> None:
+    """Import every module behind the pages; none of them loads torch."""
+    for package in (analyses, components):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+
+@asynccontextmanager
+async def serving(_: st.App) -> AsyncIterator[None]:
+    """Serve at once, and load meanwhile."""
+    Thread(target=load_what_pages_import, name="loading", daemon=True).start()
+    yield
+
+
+app = st.App(Path(__file__).with_name("navigation.py"), lifespan=serving)

@@ -124,7 +124,7 @@ def open_page(monkeypatch, no_worker, installed_components):
     def opened(runs: Path, page: str = "influence", **address: str | list[str]) -> AppTest:
         monkeypatch.setenv("WHENCE_RUNS", str(runs))
         monkeypatch.delenv("WHENCE_RUN", raising=False)
-        app = AppTest.from_file(str(repository_folder() / "dashboard" / "app.py"), default_timeout=60.0)
+        app = AppTest.from_file(str(repository_folder() / "dashboard" / "navigation.py"), default_timeout=60.0)
         if page != "home":
             app.run().switch_page(f"views/{page}.py")
         for name, value in address.items():

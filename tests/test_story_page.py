@@ -81,8 +81,8 @@ def test_the_model_says_a_completion_that_its_documents_hold_with_its_chance(mak
     assert app.title[0].value == TITLES[0]
     assert "Given the words “Once there”, the model goes on **“was a story”**" in words(app)
     assert f"it would say exactly that **about {round(100 * math.exp(-3))} times in a hundred**" in words(app)
-    dots = json.loads(app.get("plotly_chart")[0].proto.spec)["data"][0]["marker"]["color"]
-    assert len(dots) == 100 and sum(colour == dots[0] for colour in dots) == round(100 * math.exp(-3))
+    (dots,) = (one.proto.body for one in app.get("html") if "A hundred dots" in one.proto.body)
+    assert dots.count("<i") == 100 and dots.count('<i class="filled">') == round(100 * math.exp(-3))
 
 
 def test_the_documents_behind_it_are_the_strongest_in_typical_ones(make, show):

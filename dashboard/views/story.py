@@ -18,7 +18,6 @@ from dashboard.components.story_words import CAVEAT, INVENTED, TITLES, behind, c
 from dashboard.components.token_strip import Look, Piece, token_strip
 from dashboard.components.variants_job import ask_for_variants, variants_or_job
 
-DOTS_PX = 300
 ORDERS = {
     "original": "As it is written",
     "words_reversed": "Its words in reverse order",
@@ -72,10 +71,9 @@ def _says(run: data.Run, told: analyses.Told) -> None:
         st.markdown(f"{text.escape(told.completion.prompt)} **:primary[{text.escape(told.completion.text)}]**")
     with right:
         filled = round(100 * probability)
-        show_figure(
-            hundred(filled), key="story_hundred", height=DOTS_PX,
-            alt=f"A hundred dots, {filled} of them filled: how often the model would say exactly this.",
-        )  # fmt: skip
+        st.html(
+            hundred(filled, f"A hundred dots, {filled} of them filled: how often the model would say exactly this.")
+        )
         st.caption("Filled: how often in a hundred times it says exactly this.")
 
 
