@@ -15,7 +15,7 @@ from engine.store import RunFolder, repository_folder
 
 RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]
 CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area",
-           "like", "documents")  # fmt: skip
+           "like", "documents", "damping", "blocks")  # fmt: skip
 """What the address holds about one run and means nothing in another."""
 OF_COMPLETION = ("tokens", "document", "token", "word", "edit", "other")
 """What it holds about one completion."""

@@ -168,7 +168,7 @@ def _ask(given: argparse.Namespace) -> None:
     if given.json:
         _print_json([answer.record(loaded.run, settings.top) for answer in answers])
     else:
-        printer(answers)
+        printer.at_other_damping(answers)
 
 
 def _ask_flags(parser: argparse.ArgumentParser) -> None:

@@ -76,6 +76,15 @@ def capture(layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
             handle.remove()
 
 
+def batch_gradients(
+    model: LanguageModel, layers: Sequence[TrackedLayer], batch: Batch
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """As :meth:`Tape.gradients`, of the log-probability of each window's tokens."""
+    with capture(layers) as tape:
+        logits, _ = run_network(model, batch.input_ids)
+        return tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
+
+
 def run_network(model: LanguageModel, input_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Logits ``[b, t, v]`` and last hidden states ``[b, t, d]``."""
     output = model.network(input_ids=input_ids, use_cache=False, output_hidden_states=True)

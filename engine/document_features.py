@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from engine.batching import Batch, batches
-from engine.capture import capture, run_network
+from engine.capture import batch_gradients, run_network
 from engine.ekfac import LayerFactors, whitened_gradients
 from engine.factors import run_cutting
 from engine.live import LoadedRun
-from engine.losses import token_log_probs
 from engine.progress import Progress
 from engine.windows import DOCUMENTS_PER_SHARD, shard_windows
 
@@ -81,9 +80,7 @@ class _Whitening:
 
     def of(self, batch: Batch) -> Tensor:
         """Each window's part of its document's vector, ``[b, layers * side^2]``."""
-        with capture(self._loaded.layers) as tape:
-            logits, _ = run_network(self._loaded.model, batch.input_ids)
-            grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
+        grads = batch_gradients(self._loaded.model, self._loaded.layers, batch)
         parts = []
         for name, (activation, token_grad) in grads.items():
             rows, (left, right) = self._factors[name], self._projections[name]

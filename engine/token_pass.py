@@ -8,10 +8,9 @@ import pyarrow as pa
 import torch
 
 from engine.batching import batches, pad
-from engine.capture import capture, directional_log_probs, run_network
+from engine.capture import batch_gradients, directional_log_probs
 from engine.corpus import Window
 from engine.directions import Directions
-from engine.losses import token_log_probs
 from engine.model import LanguageModel, TrackedLayer
 from engine.progress import Progress
 
@@ -97,9 +96,7 @@ class Scorer:
     ) -> Iterator[tuple[int, list[Window], dict[str, torch.Tensor]]]:
         """Of each batch and query the windows wanted of it, w of them, and by layer ``[rows, w, t]``."""
         for batch in batches(windows, self.batch_tokens, self.model.device):
-            with capture(self.layers) as tape:
-                logits, _ = run_network(self.model, batch.input_ids)
-                grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
+            grads = batch_gradients(self.model, self.layers, batch)
             for query in sorted({query for window in batch.windows for query in wanted[window.document]}):
                 picked = [row for row, window in enumerate(batch.windows) if query in wanted[window.document]]
                 place = self.place[query]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,18 @@ from engine.ask.answer import Answer, Way
 from engine.ask.ask import ask
 from engine.ask.kept import read_answers
 from engine.ask.settings import AskSettings
+from engine.corpus import Window
+from engine.directions import full_directions
 from engine.errors import Cancelled
+from engine.factors import run_cutting
 from engine.index.build import build_index
 from engine.index.settings import IndexSettings
 from engine.jobs import JobTable
 from engine.live import LoadedRun, load_run
+from engine.progress import SilentProgress
+from engine.queries import QueryGradient, measure
+from engine.token_pass import Scorer
+from engine.windows import document_windows
 from engine.worker import HANDLERS, serve
 
 SAME = 1e-5
@@ -40,6 +48,11 @@ def loaded(toy_run, tmp_path_factory) -> LoadedRun:
 def apart(left: np.ndarray, right: np.ndarray) -> float:
     """Largest difference relative to the sum of magnitudes."""
     return float(np.abs(left - right).max() / np.abs(right).sum())
+
+
+def exact_windows(loaded: LoadedRun, documents: Iterable[int]) -> list[Window]:
+    cutting = run_cutting(loaded.run.folder)
+    return [window for one in documents for window in document_windows(loaded.run.folder, one, cutting)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -97,13 +110,45 @@ def test_the_models_own_continuation_is_its_likeliest_one(loaded):
     assert again.ranking.tokens == answer.ranking.tokens
 
 
+def test_influence_at_other_damping_is_that_of_directions_damped_so(loaded):
+    (answer,) = ask(loaded, FERRY)
+    damped = answer.damped
+    assert damped is not None and sorted(damped.of) == sorted(answer.table(loaded.run, FERRY.top)["document"])
+    result = measure(loaded.model, loaded.layers, answer.ranking.question, "log_prob")
+    windows = exact_windows(loaded, damped.of)
+    for factor in damped.factors:
+        directions = full_directions([QueryGradient(result.sides, result.hidden)], loaded.factors, factor)
+        scorer = Scorer(loaded.model, loaded.layers, directions, {0: 0}, 512)
+        found = scorer.layers_of_documents({one: [0] for one in damped.of}, windows, SilentProgress())
+        at = damped.factors.index(factor)
+        for document, values in damped.of.items():
+            expected = np.array([found[0, document][layer] for layer in damped.layers])
+            assert apart(values[at], expected) < SAME
+    own = damped.influence(damped.own)
+    for document, influence in own.items():
+        exact = answer.influence[document].influence
+        assert abs(influence - exact.sum()) < SAME * np.abs(exact).sum()
+
+
+def test_blocks_add_up_and_the_runs_own_damping_agrees_with_itself(loaded):
+    (answer,) = ask(loaded, FERRY)
+    damped = answer.damped
+    assert damped is not None and len(damped.blocks) > 1
+    whole, parts = damped.influence(1.0), [damped.influence(1.0, [block]) for block in damped.blocks]
+    for document, value in whole.items():
+        assert value == pytest.approx(sum(part[document] for part in parts))
+    assert damped.agreement(damped.own) == pytest.approx(1.0)
+    assert damped.agreement(100.0) < 1.0
+
+
 # In stages
 
 
 def test_the_first_ranking_comes_first_then_the_top_then_the_rest(loaded):
     stages: list[list[Answer]] = []
     last = ask(loaded, AskSettings("The ferry", [" leaves"], top=3, exact=7), told=stages.append)
-    assert [len(one.influence) for (one,) in stages] == [0, 3]
+    assert [len(one.influence) for (one,) in stages] == [0, 3, 7]
+    assert [one.damped for (one,) in stages] == [None] * 3 and len(last[0].damped.of) == 3
     assert len(last[0].influence) == 7
     assert list(last[0].influence) == stages[0][0].ranking.first(7).tolist()
 

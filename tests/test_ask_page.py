@@ -10,7 +10,7 @@ import pytest
 from page_words import words
 from tiny_run import PAYLOADS, plain_documents, plain_queries, write_tiny_run
 
-from engine.ask.answer import Answer, Ranking, Way
+from engine.ask.answer import Answer, Damped, Ranking, Way
 from engine.ask.kept import keep_answers
 from engine.ask.settings import AskSettings
 from engine.corpus import Query
@@ -19,6 +19,10 @@ from engine.run import Run, TokenInfluence
 
 SAID = {"prompt": "Once there", "completion": " was a cat"}
 QUESTION = AskSettings("Once there", [" was a cat"])
+
+
+OF_FACTORS = [10.0, 1.0, 0.1], [1.0, 1.0, 1.0]
+"""How influence grows with less damping, of even and of odd documents."""
 
 
 @pytest.fixture
@@ -38,7 +42,9 @@ def answer(run: Run, exact: dict[int, float], by: Way = Way.INDEX, recall: str =
         positions = 1 + len(run.document_tokens(document))
         influence[document] = TokenInfluence("position", np.full((2, positions), value / 2 / positions), True)
     ranking = Ranking(question, "log_prob", rows, by, np.arange(12.0), recall)
-    return Answer(ranking, influence)
+    layers = ["model.layers.0.mlp", "model.layers.1.mlp"]
+    at = {document: np.outer(OF_FACTORS[document % 2], [0.75, 0.25]) * value for document, value in exact.items()}
+    return Answer(ranking, influence, Damped(0.1, [0.01, 0.1, 1.0], layers, at) if exact else None)
 
 
 def keep(run: Run, finished: bool = True, **given: Any) -> None:
@@ -103,6 +109,27 @@ def test_a_chosen_document_is_opened(open_page, run):
     keep(run, exact={3: 5.0, 7: 9.0})
     app = open_page(run.path.parent, "ask", **SAID, document="plain-3")
     assert "**+5.00** nats per unit of weight" in words(app)
+
+
+def test_other_damping_and_fewer_blocks_are_answered_at_once(open_page, run):
+    keep(run, exact={3: 5.0, 7: 9.0, 2: 2.0})
+    app = open_page(run.path.parent, "ask", **SAID)
+    assert app.dataframe[0].value["document"].tolist() == [7, 3, 2]
+    app.select_slider(key="damping").set_value(0.01).run()
+    shown = app.dataframe[0].value
+    assert shown["document"].tolist() == [2, 7, 3] and shown["influence"].tolist() == [20.0, 9.0, 5.0]
+    assert "At damping factor **0.01**, through **all layers**: rank correlation **-0.50** over these 3" in words(app)
+    app.select_slider(key="blocks").set_value((2, 2)).run()
+    assert app.dataframe[0].value["influence"].tolist() == [5.0, 2.25, 1.25]
+    assert "through **block 2**" in words(app)
+    assert not app.exception
+
+
+def test_a_link_holds_damping_and_blocks(open_page, run):
+    keep(run, exact={3: 5.0, 7: 9.0, 2: 2.0})
+    app = open_page(run.path.parent, "ask", **SAID, damping="1")
+    assert "At damping factor **1**" in words(app)
+    assert "did most: +9.00 nats" in words(app)
 
 
 def test_a_run_that_was_sampled_says_why_it_cannot_answer(open_page, run):

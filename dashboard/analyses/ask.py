@@ -8,7 +8,7 @@ import pandas as pd
 
 from dashboard import jobs
 from engine.analysis.document_tokens import START_PLACE
-from engine.ask.answer import Way
+from engine.ask.answer import Damped, Way
 from engine.ask.kept import read_answers
 from engine.ask.settings import AskSettings
 from engine.errors import RunError, WhenceError
@@ -90,6 +90,15 @@ class Asked:
         """Those that raised it most of the ones scored exactly: document, id, ..., influence, score."""
         rows = [{name: value for name, value in row.items() if name != "tokens"} for row in self.record["documents"]]
         return pd.DataFrame(rows)
+
+    @property
+    def damped(self) -> Damped | None:
+        """Influence of :attr:`documents` at other damping and by layer; None until it is known."""
+        found = self.record["damped"]
+        if found is None:
+            return None
+        of = {int(document): np.array(values) for document, values in found["of"].items()}
+        return Damped(found["own"], found["factors"], found["layers"], of)
 
     def token_influence(self, document: int) -> TokenInfluence:
         """Exact influence of the tokens of one of :attr:`documents`."""

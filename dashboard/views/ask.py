@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.analyses import ask as analyses
 from dashboard.components import text, url
+from dashboard.components.asked_damping import answer_at
 from dashboard.components.asked_document import asked_document
 from dashboard.components.document_card import pick_table
 from dashboard.components.job_panel import REFRESH_S, job_panel
@@ -126,7 +127,7 @@ def _answer(run: data.Run, settings: analyses.AskSettings) -> None:
         return
     unit = f"{record['unit']} per unit of weight; plus raises."
     influence = number("Influence", format="%+.3g", width=95, help=unit)
-    pick_table(documents, {"influence": influence, "score": score}, "exact")
+    pick_table(answer_at(asked), {"influence": influence, "score": score}, "exact")
     picked = documents[documents["id"] == url.get("document")]
     asked_document(run, asked, (picked if len(picked) else documents).iloc[0])
 

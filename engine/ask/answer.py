@@ -1,7 +1,7 @@
 """The answer to a live question: all documents in a quick order, then exact influence of the first ones (no torch)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.analysis.layers import block_of
+from engine.analysis.tails import rank_correlation
 from engine.corpus import Query
 from engine.run import Run, TokenInfluence
 from engine.settings import UNITS
@@ -64,16 +66,56 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Damped:
+    """Influence of some documents by damping and layer.
+
+    Attributes:
+        own: The run's damping factor, one of ``factors``.
+        factors: Damping factors, as multiples of each layer's mean eigenvalue, ascending.
+        layers: Names of the tracked layers.
+        of: ``{document: influence, [damping factors, layers]}``; over the layers it adds up to the document's.
+    """
+
+    own: float
+    factors: Sequence[float]
+    layers: Sequence[str]
+    of: Mapping[int, np.ndarray]
+
+    @property
+    def blocks(self) -> list[int]:
+        """Numbers of the network's blocks with tracked layers, ascending."""
+        return sorted({block for name in self.layers if (block := block_of(name)) is not None})
+
+    def influence(self, factor: float, blocks: Container[int] | None = None) -> dict[int, float]:
+        """Each document's influence at one of the factors.
+
+        Args:
+            factor: The damping factor.
+            blocks: Through the layers of these blocks only; None for all layers.
+        """
+        at = self.factors.index(factor)
+        counted = [blocks is None or block_of(name) in blocks for name in self.layers]
+        return {document: float(values[at][counted].sum()) for document, values in self.of.items()}
+
+    def agreement(self, factor: float, blocks: Container[int] | None = None) -> float:
+        """Rank correlation of these influences with those of the run's own damping and all layers; nan for one."""
+        own, other = self.influence(self.own), self.influence(factor, blocks)
+        return rank_correlation(np.array(list(own.values())), np.array(list(other.values())))
+
+
+@dataclass(frozen=True)
 class Answer:
     """What is known so far: the first ranking, and exact influence of the documents that are scored.
 
     Attributes:
         ranking: The first ranking.
         influence: ``{document: influence of its tokens by position}``; none at first.
+        damped: At other damping and through single layers, of the documents shown; comes last.
     """
 
     ranking: Ranking
     influence: Mapping[int, TokenInfluence]
+    damped: Damped | None = None
 
     def table(self, run: Run, count: int) -> pd.DataFrame:
         """The documents that raised the completion most by exact influence: document, id, title, ..., influence."""
@@ -102,6 +144,13 @@ class Answer:
             "exact_documents": len(self.influence),
             "raised_documents": sum(found.influence.sum() > 0 for found in self.influence.values()),
             "documents": documents,
+            "damped": None if self.damped is None else _record(self.damped),
         }
         plain: dict[str, Any] = json.loads(json.dumps(told, default=lambda value: value.item()))
         return plain
+
+
+def _record(damped: Damped) -> dict[str, Any]:
+    """Fit for JSON."""
+    told = {name: getattr(damped, name) for name in ("own", "factors", "layers")}
+    return told | {"of": {str(document): values.tolist() for document, values in damped.of.items()}}

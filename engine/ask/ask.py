@@ -6,13 +6,15 @@ run, so that stopping at any point leaves it as it was.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from engine.ask.answer import Answer
 from engine.ask.continuation import continuation
+from engine.ask.damped import damped
 from engine.ask.ranking import rank
 from engine.ask.settings import AskSettings
 from engine.corpus import Query, Window
@@ -43,7 +45,7 @@ def ask(
         settings: What is asked.
         progress: Where progress is reported; may cancel at any stage.
         told: Told what is known so far, one answer a completion: first the ranking without exact influence, then with
-            that of the documents that come first.
+            that of the documents that come first, then of all that are scored.
 
     Returns:
         One answer a completion.
@@ -65,9 +67,10 @@ def ask(
     for first, last in zip([0, *ends], ends, strict=False):
         found = exact.influence([ranking.first(last)[first:].tolist() for ranking in rankings])
         answers = [Answer(one.ranking, {**one.influence, **new}) for one, new in zip(answers, found, strict=True)]
-        if last != ends[-1]:
-            told(answers)
-    return answers
+        told(answers)
+    shown = [answer.table(loaded.run, settings.top)["document"].tolist() for answer in answers]
+    at_each = damped(loaded, exact.gradients, shown, exact.windows(set().union(*shown)), progress)
+    return [replace(answer, damped=one) for answer, one in zip(answers, at_each, strict=True)]
 
 
 def _measurement(loaded: LoadedRun, settings: AskSettings) -> str:
@@ -102,8 +105,9 @@ class _Exact:
         self._loaded, self._progress, self._questions = loaded, progress, len(results)
         self._cutting = run_cutting(loaded.run.folder)
         progress.start("Preconditioning", len(loaded.factors), "layers")
+        self.gradients = [QueryGradient(result.sides, result.hidden) for result in results]
         directions = full_directions(
-            [QueryGradient(result.sides, result.hidden) for result in results],
+            self.gradients,
             loaded.factors,
             loaded.run.query["settings"]["damping_factor"],
             free_memory(loaded.model.device),
@@ -126,7 +130,7 @@ class _Exact:
                 wanted.setdefault(document, []).append(place)
         lengths: Any = self._loaded.run.documents["tokens"].to_numpy()
         sizes = {document: positions(self._cutting, int(lengths[document])) for document in wanted}
-        windows = self._windows(wanted)
+        windows = self.windows(wanted)
         self._progress.start(f"Exact influence of {len(wanted):,} documents", sum(map(len, windows)))
         found: list[dict[int, TokenInfluence]] = [{} for _ in documents]
         for place, document, values in self._scorer.position(wanted, windows, sizes, self._progress):
@@ -139,7 +143,8 @@ class _Exact:
         self._progress.finish()
         return found
 
-    def _windows(self, documents: dict[int, list[int]]) -> list[Window]:
+    def windows(self, documents: Collection[int]) -> list[Window]:
+        """Windows of some documents, in order."""
         folder = self._loaded.run.folder
         shards = sorted({document // DOCUMENTS_PER_SHARD for document in documents})
         return [window for shard in shards for window in shard_windows(folder, shard, self._cutting, documents)]

@@ -10,7 +10,7 @@ from engine.ask.settings import AskSettings
 from engine.run import Run
 from engine.store import write_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 def answer_key(run: Run, settings: AskSettings) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.analysis.units import display_units
-from engine.ask.answer import Answer, Way
+from engine.ask.answer import Answer, Damped, Way
 from engine.run import Run
 from engine.show import CONTROL, KIND_MEANS, number, print_all
 
@@ -36,6 +36,12 @@ class Printer:
         """Print what is known so far, for every completion."""
         for answer in answers:
             print_all(self._exact(answer) if answer.influence else self._first(answer))
+
+    def at_other_damping(self, answers: Sequence[Answer]) -> None:
+        """Print how far the order of the documents shown holds at other damping."""
+        for answer in answers:
+            if answer.damped is not None and len(answer.damped.of) > 1:
+                print_all([Text(_at_other_damping(answer.damped), style="dim")])
 
     def _first(self, answer: Answer) -> list[Any]:
         ranking = answer.ranking
@@ -65,6 +71,14 @@ class Printer:
         sums = [float(values[list(unit.tokens)].sum()) if unit.tokens else 0.0 for unit in units]
         order = sorted(range(len(units)), key=lambda place: -abs(sums[place]))[:PIECES]
         return ", ".join(f"{text[units[at].start : units[at].end].strip()!r} {number(sums[at])}" for at in order)
+
+
+def _at_other_damping(damped: Damped) -> str:
+    found = ", ".join(f"{one:g}: {damped.agreement(one):.2f}" for one in damped.factors if one != damped.own)
+    return (
+        f"Rank correlation of these {len(damped.of)} documents' influence (damping factor {damped.own:g}) with that at "
+        f"other damping factors: {found}."
+    )
 
 
 def _table(title: str, rows: pd.DataFrame, columns: dict[str, list[str]]) -> Table:

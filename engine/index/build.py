@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.batching import Batch, batches
-from engine.capture import capture, run_network
+from engine.batching import batches
+from engine.capture import batch_gradients
 from engine.corpus import Window
 from engine.errors import RunError
 from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
@@ -23,7 +23,6 @@ from engine.index.search import Index
 from engine.index.settings import IndexSettings
 from engine.index.sketch import pack
 from engine.live import LoadedRun
-from engine.losses import token_log_probs
 from engine.progress import Progress, SilentProgress
 from engine.store import write_json
 from engine.tensors import write_tensors
@@ -111,12 +110,8 @@ class _Build:
         model = self.loaded.model
         for batch in batches(windows, self.settings.batch_tokens, model.device):
             found = torch.zeros(len(batch.windows), self.settings.bits, device=model.device)
-            add_gradients(found, self.sketch, self.loaded.factors, self.settings, self._gradients(batch))
+            grads = batch_gradients(model, self.loaded.layers, batch)
+            add_gradients(found, self.sketch, self.loaded.factors, self.settings, grads)
             places = torch.tensor([at[window.document] for window in batch.windows])
             sketches.index_add_(0, places, found.cpu())
             progress.advance(batch.tokens)
-
-    def _gradients(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        with capture(self.loaded.layers) as tape:
-            logits, _ = run_network(self.loaded.model, batch.input_ids)
-            return tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())

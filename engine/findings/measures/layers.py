@@ -4,12 +4,12 @@ A document's influence is a sum over layers, so that each layer's part is exact.
 that lowers the completion counts with its sign.
 """
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.analysis.layers import block_of
 from engine.errors import WhenceError
 from engine.findings.estimates import over_completions, present
 from engine.findings.groups import shortages
@@ -69,7 +69,7 @@ def thirds_of(layers: Sequence[str], blocks: int) -> dict[str, str]:
 
     Layers without a number are left out: they belong to no block.
     """
-    block = {layer: int(found[0]) for layer in layers if (found := re.search(r"(?<=\.)\d+(?=\.)", layer))}
+    block = {layer: number for layer in layers if (number := block_of(layer)) is not None}
     return {layer: THIRDS[int(3 * (number + 0.5) / blocks)] for layer, number in block.items()}
 
 
