@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.ablations import ablate
     from engine.factors import fit
     from engine.live import token_influence
-    from engine.model import load_model
+    from engine.loading import load_model
     from engine.queries import query
     from engine.scores import score
 
@@ -60,7 +60,7 @@ __all__ = [
 _HEAVY = {
     "ablate": "engine.ablations",
     "fit": "engine.factors",
-    "load_model": "engine.model",
+    "load_model": "engine.loading",
     "query": "engine.queries",
     "score": "engine.scores",
     "token_influence": "engine.live",

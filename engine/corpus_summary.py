@@ -87,7 +87,7 @@ def summarise(
 def _token_counter(model: str | None) -> Callable[[str], int] | None:
     if model is None:
         return None
-    from engine.model import load_tokenizer  # takes seconds to import
+    from engine.loading import load_tokenizer  # takes seconds to import
 
     tokenizer = load_tokenizer(model)
     return lambda text: len(tokenize(tokenizer, text))

@@ -70,7 +70,7 @@ def score_documents(
     )
     norms, products = _Norms(scores.norm_squared), _Products(directions, scores.rows)
     for batch in batches(windows, batch_tokens, model.device):
-        with capture(layers) as tape:
+        with capture(model, layers) as tape:
             logits, hidden = run_network(model, batch.input_ids)
             log_probs = token_log_probs(logits, batch.targets) * batch.loss_mask
             grads = tape.gradients(log_probs.sum())

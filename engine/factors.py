@@ -23,12 +23,13 @@ from torch import Tensor
 
 from engine import ekfac
 from engine.batching import Batch, batches, pad
-from engine.capture import capture, run_network
+from engine.capture import Gradients, capture, run_network
 from engine.corpus import Counted, Window, corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
+from engine.loading import load_model
 from engine.losses import sampled_labels, token_log_probs, uniforms
-from engine.model import LanguageModel, TrackedLayer, load_model, tracked_layers, tracked_share
+from engine.model import LanguageModel, TrackedLayer, tracked_layers, tracked_share
 from engine.progress import Progress, SilentProgress
 from engine.readers.files import Skipped, skipped_note
 from engine.readers.settings import ReadingSettings
@@ -78,7 +79,7 @@ def fit(
     inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(documents)}
     with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
         # no input: a model that was moved is the same model; whole, since the worker runs in another folder
-        entry["model"] = str(Path(model.name).resolve()) if Path(model.name).is_dir() else model.name
+        entry["model"] = str(Path(model.name).resolve()) if Path(model.name).exists() else model.name
         if entry["state"] == "finished":
             return
         entry["cutting"] = asdict(cutting)
@@ -339,12 +340,12 @@ class Fitting:
                 "zero and cannot be inverted -- choose --layers so that it is left out."
             )
 
-    def _pseudo_gradients(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    def _pseudo_gradients(self, batch: Batch) -> Gradients:
         """``{layer: (activation, pseudo_grad)}`` with labels sampled from the model."""
         uniform = np.zeros(batch.targets.shape)
         for row, window in enumerate(batch.windows):
             uniform[row, : len(window)] = uniforms(self.settings.seed, window.key, len(window))
-        with capture(self.layers) as tape:
+        with capture(self.model, self.layers) as tape:
             logits, _ = run_network(self.model, batch.input_ids)
             labels = sampled_labels(logits, torch.from_numpy(uniform).to(logits.device))
             return tape.gradients((token_log_probs(logits, labels) * batch.loss_mask).sum())

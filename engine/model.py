@@ -1,4 +1,4 @@
-"""Load a causal language model; choose and name its tracked layers."""
+"""A causal language model in memory; choose and name its tracked layers."""
 
 import hashlib
 import json
@@ -7,23 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as transformers_logging
 
+from engine.adapters import scalings
 from engine.errors import ModelError
-
-transformers_logging.disable_progress_bar()
+from engine.experts import ExpertLinear, take_apart
 
 LAYER_CHOICES = {
-    "mlp": r"(^|\.)(mlp|feed_forward|ffn)\.|(^|\.)(fc1|fc2|w1|w2|w3)$",
+    "mlp": r"(^|\.)(mlp|feed_forward|ffn|block_sparse_moe|moe|experts|router)\.|(^|\.)(fc1|fc2|w1|w2|w3)$",
     "attention": r"(^|\.)(attn|attention|self_attn|self_attention)\.",
     "all": r"",
+    "lora": r"(^|\.)lora_",
 }
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
+ADAPTER = re.compile(LAYER_CHOICES["lora"])
 UNHASHED_SETTINGS = {"_name_or_path", "transformers_version", "use_cache"}
 """Settings that say where a model came from, not what it computes."""
 
@@ -34,7 +31,8 @@ class TrackedLayer:
 
     Attributes:
         name: Name in the model, for example ``transformer.h.0.mlp.c_fc``.
-        module: ``nn.Linear`` or GPT-2's ``Conv1D``.
+        module: ``nn.Linear``, GPT-2's ``Conv1D``, one expert's projection, or a router, which multiplies with its
+            ``weight`` and goes on from there.
         outputs: o.
         inputs: i, with the column for the bias where there is one.
     """
@@ -45,8 +43,16 @@ class TrackedLayer:
     inputs: int
 
     @property
+    def is_router(self) -> bool:
+        return not _is_linear(self.module)
+
+    @property
+    def bias(self) -> Tensor | None:
+        return getattr(self.module, "bias", None)
+
+    @property
     def has_bias(self) -> bool:
-        return self.module.bias is not None
+        return self.bias is not None
 
     @property
     def parameters(self) -> int:
@@ -55,14 +61,14 @@ class TrackedLayer:
     @property
     def matrix(self) -> Tensor:
         """Its weights with the bias as last column, ``[o, i]``."""
-        weight, bias = self.module.weight, self.module.bias
+        weight, bias = self.module.weight, self.bias
         assert isinstance(weight, Tensor)
         matrix = weight.T if isinstance(self.module, Conv1D) else weight
         return torch.cat([matrix, bias[:, None]], 1) if isinstance(bias, Tensor) else matrix
 
     def assign(self, matrix: Tensor) -> None:
         """Overwrite the weights, and the bias where there is one, by those of ``matrix``, ``[o, i]``."""
-        weight, bias = self.module.weight, self.module.bias
+        weight, bias = self.module.weight, self.bias
         assert isinstance(weight, Tensor)
         own = matrix[:, :-1] if isinstance(bias, Tensor) else matrix
         weight.copy_(own.T if isinstance(self.module, Conv1D) else own)
@@ -117,101 +123,13 @@ class LanguageModel:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
 
-def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: int | None = None) -> LanguageModel:
-    """Load a Hugging Face causal language model by hub name or local folder.
-
-    Attention is eager: fused kernels give gradients that depend on what else is in the batch.
-
-    Args:
-        name: Hub name or folder.
-        device: ``cpu``, ``cuda``, ``cuda:0``, ...
-        dtype: ``float32``, ``bfloat16`` or ``float64``.
-        context: Longest input in tokens; None for the model's own, at most 512 as in the papers.
-
-    Raises:
-        ModelError: If the model cannot be loaded, its weights are not finite, or it cannot be used.
-    """
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is unknown -- choose one of {', '.join(DTYPES)}.")
-    _check_device(device)
-    try:
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
-        network, loading = AutoModelForCausalLM.from_pretrained(
-            name, dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
-        )
-    except LOADING_ERRORS as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"no causal language model could be loaded from {name!r} ({first_line}) -- give a folder "
-            "with config.json, model.safetensors and tokenizer.json, or a name on the Hugging Face hub."
-        ) from error
-    if missing := sorted(loading["missing_keys"]):
-        raise ModelError(
-            f"{name!r} has no weights for {', '.join(missing[:3])}{' and others' * (len(missing) > 3)} -- they "
-            "would be random numbers -- use a complete checkpoint."
-        )
-    _check_tokenizer(name, tokenizer)
-    _check_embedded(name, tokenizer, network)
-    return prepare(name, network.to(device), tokenizer, _context(name, config, context))
-
-
-def load_tokenizer(name: str) -> Any:
-    """The fast tokenizer of a Hugging Face model, without its weights.
-
-    Raises:
-        ModelError: If it cannot be loaded, or is not fast.
-    """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
-    except LOADING_ERRORS as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"no tokenizer could be loaded from {name!r} ({first_line}) -- tokens cannot be counted -- give a folder "
-            "with tokenizer.json, or a name on the Hugging Face hub."
-        ) from error
-    _check_tokenizer(name, tokenizer)
-    return tokenizer
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise ModelError(f"device {device!r} is unknown -- use cpu, cuda or cuda:0.") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:  # cuda:7 of one GPU; mps, meta
-        why = str(error).strip().splitlines()[0].split(". ")[0]
-        raise ModelError(f"device {device!r} cannot be used ({why}) -- use cpu, cuda or cuda:0.") from None
-
-
-def _check_tokenizer(name: str, tokenizer: Any) -> None:
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"{name!r} has no fast tokenizer -- tokens could not be placed in the text -- add a tokenizer.json."
-        )
-    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
-        raise ModelError(f"the tokenizer of {name!r} knows no letters -- nothing could be read -- add tokenizer.json.")
-
-
-def _check_embedded(name: str, tokenizer: Any, network: Any) -> None:
-    rows = network.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise ModelError(
-            f"the tokenizer of {name!r} has {len(tokenizer)} tokens, the model embeds {rows} -- they do not belong "
-            "together -- use the tokenizer that the model was trained with."
-        )
-
-
 def prepare(name: str, network: Any, tokenizer: Any, context: int) -> LanguageModel:
-    """A :class:`LanguageModel` of a network already in memory; freezes its parameters.
+    """A :class:`LanguageModel` of a network already in memory; freezes its parameters, takes fused experts apart.
 
     Raises:
         ModelError: If a weight is NaN or infinite.
     """
+    take_apart(network)
     network.eval().requires_grad_(False)
     for weight_name, weight in network.named_parameters():
         if not torch.isfinite(weight).all():
@@ -222,17 +140,10 @@ def prepare(name: str, network: Any, tokenizer: Any, context: int) -> LanguageMo
     return LanguageModel(name, network, tokenizer, context, _hash(network, tokenizer))
 
 
-def _context(name: str, config: Any, asked: int | None) -> int:
-    longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    if asked is None:
-        return min(longest or 512, 512)
-    if asked < 2 or (longest and asked > longest):
-        raise ModelError(f"context {asked} is out of range -- {name!r} takes 2 to {longest} tokens -- choose within.")
-    return asked
-
-
 def _hash(network: Any, tokenizer: Any) -> str:
     config = {k: v for k, v in network.config.to_diff_dict().items() if k not in UNHASHED_SETTINGS}
+    if adapted := scalings(network):
+        config["adapter"] = adapted
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -246,9 +157,10 @@ def tracked_layers(model: LanguageModel, layers: str = "mlp") -> list[TrackedLay
 
     Args:
         model: The model.
-        layers: ``mlp`` (default, as both papers), ``attention``, ``all``, or a regular
-            expression searched in layer names. Embedding and head are tracked only when
-            a regular expression names them.
+        layers: ``mlp`` (default, as both papers; experts and routers included), ``attention``, ``all``, ``lora``,
+            or a regular expression searched in layer names. Embedding and head are tracked only when a regular
+            expression names them. Where an adapter is loaded, the first three mean the weights it adapts, as adapted:
+            the gradient is the same in the base layer's and in the merged weights. ``lora`` means its own matrices.
 
     Raises:
         ModelError: If nothing matches, or something that matches cannot be tracked.
@@ -260,15 +172,18 @@ def tracked_layers(model: LanguageModel, layers: str = "mlp") -> list[TrackedLay
     for name, module in model.network.named_modules():
         if not name or not pattern.search(name) or (module is head and not by_name):
             continue
-        if isinstance(module, nn.Linear | Conv1D):
+        if ADAPTER.search(name) and not by_name and layers != "lora":
+            continue
+        if (_is_linear(module) or _is_router(module)) and not _is_unplaced(name, module):
             chosen.append(_tracked(name, module))
         elif _owns_matrices(module) and (by_name or not isinstance(module, nn.Embedding)):
             raise ModelError(
-                f"layer {name!r} ({type(module).__name__}) cannot be tracked -- only linear layers can, and "
-                "leaving it out silently would give wrong shares -- choose --layers so that it is not matched."
+                f"layer {name!r} ({type(module).__name__}) cannot be tracked -- only linear layers can whose rows are "
+                "those of the text, and leaving it out silently would give wrong shares -- choose --layers so that it "
+                "is not matched, for example --layers attention."
             )
     if not chosen:
-        examples = [name for name, module in model.network.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+        examples = [name for name, module in model.network.named_modules() if _is_linear(module)]
         raise ModelError(
             f"no layer of {model.name!r} matches --layers {layers!r} -- influence would be zero everywhere -- "
             f"its linear layers are named like {', '.join(examples[:3]) or 'nothing (it has none)'}."
@@ -286,14 +201,31 @@ def _pattern(layers: str) -> re.Pattern[str]:
         return re.compile(LAYER_CHOICES.get(layers, layers))
     except re.error as error:
         raise ModelError(
-            f"--layers {layers!r} is not a valid regular expression ({error}) -- use mlp, attention, all or mend it."
+            f"--layers {layers!r} is not a valid regular expression ({error}) -- mend it, or use one of "
+            f"{', '.join(LAYER_CHOICES)}."
         ) from None
 
 
 def _tracked(name: str, module: nn.Module) -> TrackedLayer:
     weight: Tensor = module.weight  # type: ignore[assignment]
     inputs, outputs = weight.shape if isinstance(module, Conv1D) else reversed(weight.shape)
-    return TrackedLayer(name, module, outputs, inputs + (module.bias is not None))
+    return TrackedLayer(name, module, outputs, inputs + (getattr(module, "bias", None) is not None))
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether its output is a product with its weights; subclasses of ``nn.Linear`` may compute anything."""
+    return isinstance(module, ExpertLinear | Conv1D) or type(module).forward is nn.Linear.forward
+
+
+def _is_router(module: nn.Module) -> bool:
+    """Whether it chooses experts by a product with a weight of its own, whatever it makes of it then."""
+    weight = module._parameters.get("weight")
+    return type(module).__name__.endswith(("Router", "Gate")) and weight is not None and weight.dim() == 2
+
+
+def _is_unplaced(name: str, module: nn.Module) -> bool:
+    """Whether it sees only the tokens that are routed to it, and nothing says which."""
+    return bool(re.search(r"(^|\.)experts\.\d+\.", name)) and not isinstance(module, ExpertLinear)
 
 
 def _owns_matrices(module: nn.Module) -> bool:

@@ -138,7 +138,7 @@ def is_computed(config: RunConfig) -> bool:
 def compute(config: RunConfig, progress: Progress) -> None:
     """The three steps with one loaded model."""
     from engine.factors import fit  # imported here, since they take seconds to import
-    from engine.model import load_model
+    from engine.loading import load_model
     from engine.queries import query
     from engine.scores import score
 

@@ -70,7 +70,7 @@ class MovedModel:
     def _gradient_sum(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             before = torch.log_softmax(run_network(self.still, batch.input_ids)[0], -1)
-        with capture(self.layers) as tape:
+        with capture(self.model, self.layers) as tape:
             after = torch.log_softmax(run_network(self.model, batch.input_ids)[0], -1)
             grads = tape.gradients((divergences(before, after) * batch.loss_mask).sum())
         rows = []

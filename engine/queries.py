@@ -184,7 +184,7 @@ def _side(
     values, token_grads = [], []
     for first in range(0, count, step):
         own = torch.arange(first, min(first + step, count), device=model.device)
-        with capture(layers) as tape:
+        with capture(model, layers) as tape:
             logits, hidden = run_network(model, inputs.expand(len(own), -1))
             found = token_measurements(logits, targets.expand(len(own), -1), measurement)
             measured = found[own - first, sequence.first + own]

@@ -55,7 +55,7 @@ def gauss_newton_product(
     """
     total = {name: torch.zeros_like(rows) for name, rows in direction.items()}
     for batch in batches(windows, batch_tokens, model.device):
-        with capture(layers) as tape:
+        with capture(model, layers) as tape:
             logits, _ = run_network(model, batch.input_ids)
         probabilities = torch.softmax(logits.detach(), -1)
         for row in range(len(next(iter(direction.values())))):

@@ -23,7 +23,7 @@ Gradient = dict[str, Tensor]
 
 def gradient(layers: Sequence[TrackedLayer], total: Callable[[], Tensor]) -> Gradient:
     """Autograd's gradient of ``total()`` in the tracked weights, ``[o, i]``, the bias as last column."""
-    owned = [[p for p in (layer.module.weight, layer.module.bias) if p is not None] for layer in layers]
+    owned = [[p for p in (layer.module.weight, layer.bias) if p is not None] for layer in layers]
     parameters = [parameter for pair in owned for parameter in pair]
     for parameter in parameters:
         parameter.requires_grad_(True)
@@ -47,7 +47,7 @@ def moved(layers: Sequence[TrackedLayer], direction: Gradient, step: float) -> I
     """The model with ``step * direction`` added to its tracked weights inside the block."""
     before = []
     for layer in layers:
-        weight, bias, by = layer.module.weight, layer.module.bias, step * direction[layer.name]
+        weight, bias, by = layer.module.weight, layer.bias, step * direction[layer.name]
         inputs = by.shape[1] - (bias is not None)
         before += [(weight, weight.clone())] + ([(bias, bias.clone())] if bias is not None else [])
         weight += by[:, :inputs].T if isinstance(layer.module, Conv1D) else by[:, :inputs]

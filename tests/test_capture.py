@@ -65,7 +65,7 @@ def windows() -> list[Window]:
 
 
 def recorded(model, layers, batch) -> dict:
-    with capture(layers) as tape:
+    with capture(model, layers) as tape:
         logits, _ = run_network(model, batch.input_ids)
         return tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
 
@@ -131,7 +131,7 @@ def test_hooks_are_gone_after_the_block_even_after_an_error(gpt2):
     layers = tracked_layers(gpt2)
 
     def fails() -> None:
-        with capture(layers):
+        with capture(gpt2, layers):
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -144,7 +144,7 @@ def test_hooks_are_gone_after_the_block_even_after_an_error(gpt2):
 def test_a_layer_that_runs_twice_in_one_pass_is_refused_by_name(gpt2):
     layers = tracked_layers(gpt2)
     batch = pad(windows(), gpt2.device)
-    with capture(layers), pytest.raises(ModelError, match=r"'transformer.h.0.mlp.c_fc' runs twice"):
+    with capture(gpt2, layers), pytest.raises(ModelError, match=r"'transformer.h.0.mlp.c_fc' runs twice"):
         run_network(gpt2, batch.input_ids)
         run_network(gpt2, batch.input_ids)
 

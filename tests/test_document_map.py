@@ -233,7 +233,7 @@ def formed_gradients(loaded, documents):
     found = {layer.name: torch.zeros(len(documents), layer.outputs, layer.inputs) for layer in loaded.layers}
     for row, document in enumerate(documents):
         for batch in windows_of(loaded, document):
-            with capture(loaded.layers) as tape:
+            with capture(loaded.model, loaded.layers) as tape:
                 logits, _ = run_network(loaded.model, batch.input_ids)
                 grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
             for name, (activation, token_grad) in grads.items():

@@ -21,7 +21,7 @@ from toys import QUERIES, documents, write_jsonl
 from engine import CorpusError, Document, ReadingSettings, RunError, WhenceError, fit, read_corpus
 from engine.__main__ import main
 from engine.corpus import corpus_hash, tokenize
-from engine.model import load_tokenizer
+from engine.loading import load_tokenizer
 from engine.pipeline import compute, is_computed, read_config
 from engine.progress import SilentProgress
 from engine.readers import disk, languages

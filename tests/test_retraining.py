@@ -18,7 +18,7 @@ from engine.corpus import Query
 from engine.errors import RunError, WhenceError
 from engine.factors import run_cutting
 from engine.live import load_run
-from engine.model import load_model
+from engine.loading import load_model
 from engine.progress import SilentProgress
 from engine.queries import measure, measured_values
 from engine.run import Run

@@ -7,7 +7,8 @@ import numpy as np
 from engine.check.retraining import Bench
 from engine.check.settings import LdsSettings, RetrainingSettings
 from engine.factors import fit
-from engine.model import LanguageModel, load_model
+from engine.loading import load_model
+from engine.model import LanguageModel
 from engine.queries import query
 from engine.run import Run
 from engine.scores import score

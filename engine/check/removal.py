@@ -20,7 +20,7 @@ from engine.check.settings import RemovalSettings
 from engine.directions import Directions
 from engine.factors import run_cutting
 from engine.live import LoadedRun, load_run, query_scorer
-from engine.model import load_model
+from engine.loading import load_model
 from engine.progress import Progress, SilentProgress
 from engine.run import Run
 from engine.windows import positions, shard_numbers, shard_windows

@@ -29,7 +29,8 @@ from engine.check.settings import RetrainingSettings
 from engine.corpus import Document, Query, corpus_hash, queries_hash, read_corpus, read_queries, tokenize
 from engine.errors import WhenceError
 from engine.lexical import okapi
-from engine.model import load_model, prepare
+from engine.loading import load_model
+from engine.model import prepare
 from engine.pipeline import read_config
 from engine.progress import Progress
 from engine.queries import measured_values
