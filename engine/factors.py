@@ -74,6 +74,7 @@ def fit(
         )
     settings = _as_loaded(settings, model)
     layers = tracked_layers(model, settings.layers)
+    _check_estimator(settings, layers)
     cutting = _cutting(model, settings)
     documents = Counted(read_corpus(corpus, reading))
     inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(documents)}
@@ -109,6 +110,15 @@ def _as_loaded(settings: FitSettings, model: LanguageModel) -> FitSettings:
         device=settings.device if same_device else str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
     )
+
+
+def _check_estimator(settings: FitSettings, layers: Sequence[TrackedLayer]) -> None:
+    experts = [layer.name for layer in layers if layer.is_expert]
+    if experts and settings.estimator == "kfac":
+        raise ModelError(
+            f"expert {experts[0]!r} sees only the tokens routed to it, and K-FAC takes the tokens of a window as all "
+            "seen -- its eigenvalues would be too small -- use --estimator ekfac, or --layers attention."
+        )
 
 
 def describe_layers(model: LanguageModel, layers: Sequence[TrackedLayer]) -> dict:
@@ -334,9 +344,15 @@ class Fitting:
                 )
         seen = {tensor_name.rsplit(".", 1)[0] for tensor_name in means}
         zero = {tensor_name.rsplit(".", 1)[0] for tensor_name, mean in means.items() if not mean.any()}
-        if unused := [layer.name for layer in self.layers if layer.name not in seen - zero]:
+        unused = [layer for layer in self.layers if layer.name not in seen - zero]
+        if unused and unused[0].is_expert:
             raise ModelError(
-                f"layer {unused[0]!r} takes no part in what the model computes on this corpus -- its curvature is "
+                f"none of the tokens fitted on is routed to expert {unused[0].name!r} -- its curvature is unknown -- "
+                "raise --fit-documents, or choose --layers so that it is left out."
+            )
+        if unused:
+            raise ModelError(
+                f"layer {unused[0].name!r} takes no part in what the model computes on this corpus -- its curvature is "
                 "zero and cannot be inverted -- choose --layers so that it is left out."
             )
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,10 @@ class TrackedLayer:
     module: nn.Module
     outputs: int
     inputs: int
+
+    @property
+    def is_expert(self) -> bool:
+        return isinstance(self.module, ExpertLinear)
 
     @property
     def is_router(self) -> bool:
@@ -188,7 +193,19 @@ def tracked_layers(model: LanguageModel, layers: str = "mlp") -> list[TrackedLay
             f"no layer of {model.name!r} matches --layers {layers!r} -- influence would be zero everywhere -- "
             f"its linear layers are named like {', '.join(examples[:3]) or 'nothing (it has none)'}."
         )
+    _check_unshared(model, chosen)
     return chosen
+
+
+def _check_unshared(model: LanguageModel, layers: list[TrackedLayer]) -> None:
+    """A head tied to the embedding has half of its weights' gradient; so has any layer whose weights another uses."""
+    owners = Counter(id(weight) for _, weight in model.network.named_parameters(remove_duplicate=False))
+    for layer in layers:
+        if owners[id(layer.module.weight)] > 1:
+            raise ModelError(
+                f"the weights of layer {layer.name!r} are another layer's too, as of a head tied to the embedding -- "
+                "only a part of their gradient would be seen -- choose --layers so that it is not matched."
+            )
 
 
 def tracked_share(model: LanguageModel, layers: list[TrackedLayer]) -> float:

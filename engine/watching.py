@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.errors import ModelError
-from engine.experts import ExpertLinear
 from engine.model import TrackedLayer
 
 See = Callable[[TrackedLayer, tuple[Tensor, ...], Tensor], Tensor | None]
@@ -52,7 +51,7 @@ def rows_of(layer: TrackedLayer, args: tuple[Tensor, ...], output: Tensor, shape
     Raises:
         ModelError: If that cannot be told.
     """
-    if isinstance(layer.module, ExpertLinear):
+    if layer.is_expert:
         return Rows(shape, args[1])
     if output.shape[:-1] in (shape, (shape.numel(),)):
         return Rows(shape)

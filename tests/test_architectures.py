@@ -9,16 +9,22 @@ import pytest
 import reference
 import torch
 from architectures import DENSE, MIXTURES, make_network
+from torch import nn
 from toys import QUERIES, documents, write_jsonl
 from transformers import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
 from engine import FitSettings, fit
+from engine.batching import pad
+from engine.capture import capture, run_network
 from engine.corpus import Query, Window
 from engine.directions import Directions, choose_directions
 from engine.document_pass import score_documents
-from engine.ekfac import LayerFactors
+from engine.ekfac import LayerFactors, window_gradients
+from engine.errors import ModelError
 from engine.factors import read_factors, run_cutting
+from engine.loading import load_model
+from engine.losses import token_log_probs
 from engine.model import LanguageModel, TrackedLayer, prepare, tracked_layers
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, measure
@@ -63,7 +69,7 @@ def study(tokenizer, tmp_path_factory):
     @cache
     def of(name: str) -> Studied:
         model, run = prepare(name, make_network(name), tokenizer, CONTEXT), tmp_path_factory.mktemp("run")
-        corpus = write_jsonl(run / "corpus.jsonl", documents(4))
+        corpus = write_jsonl(run / "corpus.jsonl", documents(3))
         fit(run, model, corpus, FitSettings(layers="all", batch_tokens=40))
         folder, layers = RunFolder(run), tracked_layers(model, "all")
         factors = read_factors(folder)
@@ -164,16 +170,14 @@ def by_position(studied: Studied, direction: reference.Gradient, window: Window)
             logits = torch.func.functional_call(network, own, (), inputs).logits[0, 0]
             if place >= window.loss_from:
                 terms.append(torch.log_softmax(logits, -1)[window.targets[place]])
-    return [_along(studied.layers, direction, own, sum(terms)) for own in leaves]
+    grads = iter(torch.autograd.grad(sum(terms), [leaf for own in leaves for leaf in own.values()]))
+    return [_along(studied.layers, direction, {name: next(grads) for name in own}) for own in leaves]
 
 
-def _along(layers: list[TrackedLayer], direction: reference.Gradient, own: dict, total: torch.Tensor) -> float:
-    grads = torch.autograd.grad(total, list(own.values()), retain_graph=True, allow_unused=True)
-    found, influence = dict(zip(own, grads, strict=True)), 0.0
+def _along(layers: list[TrackedLayer], direction: reference.Gradient, grads: dict[str, torch.Tensor]) -> float:
+    influence = 0.0
     for layer in layers:
-        weight, bias = found[f"{layer.name}.weight"], found.get(f"{layer.name}.bias")
-        if weight is None:  # nothing comes after the last position of attention's keys
-            continue
+        weight, bias = grads[f"{layer.name}.weight"], grads.get(f"{layer.name}.bias")
         along = direction[layer.name][:, : layer.inputs - layer.has_bias]
         influence += float((weight * (along.T if isinstance(layer.module, Conv1D) else along)).sum())
         influence += float((bias * direction[layer.name][:, -1]).sum()) if bias is not None else 0.0
@@ -199,8 +203,93 @@ def test_prediction_influence_is_the_gradient_of_each_loss_term_times_the_direct
     direction = {layer: studied.directions.of(layer, slice(0, 1))[0] for layer in studied.factors}
     wanted, places = {window.document: [0]}, {window.document: 60}
     ((_, _, found),) = studied.scorer().prediction(wanted, [window], places, SilentProgress())
-    for place in range(0, len(window) - window.loss_from, 3):
+    for place in range(0, len(window) - window.loss_from, 5):
         term = reference.gradient(studied.layers, lambda p=place: reference.window_log_probs(studied.model, window)[p])
         expected = reference.inner(direction, term)
         at = window.first + 1 + window.loss_from + place
         assert abs(found[0, at] - expected) < studied.tolerance * np.abs(found[0]).max()
+
+
+# --- what cannot be tracked, and what may not change --------------------------------------------------------
+
+
+def test_a_head_is_tracked_by_name_where_it_has_weights_of_its_own(tokenizer):
+    model = prepare("toy", make_network("llama"), tokenizer, CONTEXT)
+    layers = tracked_layers(model, "lm_head")
+    with capture(model, layers) as tape:
+        window = Window(0, "w", np.array([0, 5, 9]), np.array([5, 9, 7]), 0, 0, True)
+        batch = pad([window], model.device)
+        grads = tape.gradients(token_log_probs(run_network(model, batch.input_ids)[0], batch.targets).sum())
+    expected = reference.document_gradient(model, layers, [window])
+    activation, token_grad = grads["lm_head"]
+    assert reference.difference(window_gradients(token_grad, activation)[0], expected["lm_head"]) < CAST
+    tied = prepare("toy", make_network("gpt2"), tokenizer, CONTEXT)
+    with pytest.raises(ModelError, match="'lm_head' are another layer's too, as of a head tied to the embedding"):
+        tracked_layers(tied, "lm_head")
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_experts_taken_apart_compute_save_and_hash_as_before(name, tokenizer, tmp_path):
+    network, ids = make_network(name, torch.float32).eval(), torch.arange(1, 25).view(2, 12)
+    loaded = load_model(write_model(network, tokenizer, tmp_path / "fused"))
+    assert tracked_layers(loaded, r"experts\.3\.down_proj")
+    assert reference.difference(loaded.network(input_ids=ids).logits, network(input_ids=ids).logits.detach()) < 1e-6
+    again = load_model(write_model(loaded.network, tokenizer, tmp_path / "again"))
+    assert again.hash == loaded.hash
+    assert torch.equal(again.network(input_ids=ids).logits, loaded.network(input_ids=ids).logits)
+
+
+def write_model(network, tokenizer, folder) -> str:
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_an_expert_that_no_fitted_token_is_routed_to_is_refused_by_name(tokenizer, tmp_path):
+    network = make_network("mixtral")
+    network.model.layers[0].mlp.gate.weight.data[2] = -50 * network.model.layers[0].mlp.gate.weight.data[1]
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"id": "d", "text": "The"}])
+    with pytest.raises(ModelError, match=r"none of the tokens fitted on is routed to expert 'model\.layers"):
+        fit(tmp_path / "run", prepare("toy", network, tokenizer, CONTEXT), corpus)
+
+
+def test_kfac_of_experts_is_refused(tokenizer, tmp_path):
+    model = prepare("toy", make_network("olmoe"), tokenizer, CONTEXT)
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", documents(2))
+    with pytest.raises(ModelError, match=r"'model\.layers\.0\.mlp\.experts\.0\.gate_up_proj' sees only .* use --est"):
+        fit(tmp_path / "run", model, corpus, FitSettings(estimator="kfac"))
+    fit(tmp_path / "run", model, corpus, FitSettings(estimator="kfac", layers="attention"))
+
+
+class Fused(nn.Module):
+    """Experts of a shape that transformers keeps for a few old models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 8, 8))
+
+
+class Squared(nn.Linear):
+    """A linear layer only by name, like those of quantised models."""
+
+    def forward(self, input):
+        return super().forward(input).square()
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("experts", Fused()),
+        ("experts", nn.ModuleList([nn.Sequential(nn.Linear(8, 8))])),
+        ("act_fn", Squared(8, 8)),
+    ],
+)
+def test_a_layer_that_cannot_be_tracked_is_refused_by_name_with_what_to_choose(name, module, tokenizer):
+    network = make_network("llama")
+    network.model.layers[1].mlp.add_module(name, module)
+    model = prepare("toy", network, tokenizer, CONTEXT)
+    with pytest.raises(
+        ModelError, match=rf"'model\.layers\.1\.mlp\.{name}\S*' .* cannot be tracked .* --layers attention"
+    ):
+        tracked_layers(model, "mlp")
+    assert tracked_layers(model, "attention")
