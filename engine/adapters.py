@@ -13,9 +13,6 @@ from transformers.utils import find_adapter_config_file
 
 from engine.errors import ModelError
 
-UNREAD = {"use_dora": "DoRA", "target_parameters": "LoRA on parameters, as of fused experts"}
-"""Settings of peft whose layers compute more than the formula above."""
-
 
 def base_of(name: str) -> str:
     """The model that an adapter was trained on.
@@ -25,10 +22,7 @@ def base_of(name: str) -> str:
     """
     config = json.loads(Path(find_adapter_config_file(name)).read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
-        raise _unread(name, str(config.get("peft_type")))
-    for setting, kind in UNREAD.items():
-        if config.get(setting):
-            raise _unread(name, kind)
+        raise _unread(name, f"is of the kind {config.get('peft_type')}")
     if not config.get("base_model_name_or_path"):
         raise ModelError(
             f"the adapter {name!r} names no base model -- it cannot be used alone -- write base_model_name_or_path "
@@ -37,10 +31,10 @@ def base_of(name: str) -> str:
     return config["base_model_name_or_path"]
 
 
-def _unread(name: str, kind: str) -> ModelError:
+def _unread(name: str, what: str) -> ModelError:
     return ModelError(
-        f"the adapter {name!r} is of the kind {kind} -- only LoRA's gradients are those of linear layers -- merge it "
-        "into its base model (peft: merge_and_unload, save_pretrained) and give that folder."
+        f"the adapter {name!r} {what} -- only plain LoRA's gradients are those of linear layers -- merge it into its "
+        "base model (peft: merge_and_unload, save_pretrained) and give that folder."
     )
 
 
@@ -48,7 +42,7 @@ def attach(network: Any, name: str) -> None:
     """Put an adapter's matrices into the network of its base model.
 
     Raises:
-        ModelError: If the adapter does not fit the base, or has no weights for a part of itself.
+        ModelError: If the adapter does not fit the base, lacks weights, or is no plain LoRA.
     """
     import peft
 
@@ -61,8 +55,13 @@ def attach(network: Any, name: str) -> None:
             f"the adapter {name!r} does not fit {config.base_model_name_or_path!r}: {strange[0]!r} is only in one of "
             "them -- half of it would be missing -- give the base model that it was trained on."
         )
-    for module_name, parameter in network.named_parameters():
-        if "lora_" in module_name:
+    for layer, module in network.named_modules():
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            plain = isinstance(module, peft.tuners.lora.Linear | peft.tuners.lora.Embedding) and not module.lora_variant
+            if not plain:  # DoRA and others; parameters without a layer of their own, as of fused experts
+                raise _unread(name, f"adapts {layer!r} by more than a product of two matrices")
+    for layer, parameter in network.named_parameters():
+        if "lora_" in layer:
             parameter.data = parameter.data.to(network.dtype)
 
 

@@ -84,8 +84,8 @@ def factor_bytes(layers: Sequence[TrackedLayer]) -> int:
 
 def batch_bytes(model: LanguageModel, layers: Sequence[TrackedLayer], batch_tokens: int) -> int:
     """Memory of one batch: logits, and what the layers see and give."""
-    seen = 4 * 3 * sum(layer.inputs + layer.outputs for layer in layers)
-    return batch_tokens * (BYTES_PER_LOGIT * model.vocabulary + seen)
+    seen = 4 * 3 * sum(layer.share_of_tokens * (layer.inputs + layer.outputs) for layer in layers)
+    return int(batch_tokens * (BYTES_PER_LOGIT * model.vocabulary + seen))
 
 
 def free_memory(device: torch.device) -> float:

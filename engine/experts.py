@@ -17,7 +17,13 @@ PROJECTIONS = ("gate_up_proj", "up_proj", "down_proj")
 
 
 class ExpertLinear(nn.Linear):
-    """A projection of one expert; ``places`` says where in the flattened batch the rows of the input stand."""
+    """A projection of one expert; ``places`` says where in the flattened batch the rows of the input stand.
+
+    Attributes:
+        share: Share of all tokens that an expert sees on average.
+    """
+
+    share: float
 
     def forward(self, input: Tensor, places: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(input)
@@ -37,7 +43,7 @@ def take_apart(network: nn.Module) -> None:
 
 
 def _expert(fused: Any, number: int) -> nn.Module:
-    expert = nn.Module()
+    expert, routed = nn.Module(), getattr(fused.config, "num_experts_per_tok", fused.num_experts)
     for name in PROJECTIONS:
         if (weights := getattr(fused, name, None)) is not None:
             weight = weights[number].T if fused.is_transposed else weights[number]
@@ -45,6 +51,7 @@ def _expert(fused: Any, number: int) -> nn.Module:
             linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
             if fused.has_bias:
                 linear.bias = nn.Parameter(getattr(fused, f"{name}_bias")[number].detach(), requires_grad=False)
+            linear.share = routed / fused.num_experts
             expert.add_module(name, linear)
     return expert
 

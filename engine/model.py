@@ -48,6 +48,11 @@ class TrackedLayer:
         return isinstance(self.module, ExpertLinear)
 
     @property
+    def share_of_tokens(self) -> float:
+        """Share of the tokens that it sees on average: below 1 for an expert."""
+        return self.module.share if isinstance(self.module, ExpertLinear) else 1.0
+
+    @property
     def is_router(self) -> bool:
         return not _is_linear(self.module)
 

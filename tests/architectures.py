@@ -1,6 +1,11 @@
 """Random causal language models of every supported architecture, small enough for float64 and autograd."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 LLAMA = {
@@ -44,4 +49,19 @@ def make_network(name: str, dtype: torch.dtype = torch.float64) -> PreTrainedMod
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return network
+
+
+def add_lora(network: PreTrainedModel, folder: Path | None = None, **settings: Any) -> PreTrainedModel:
+    """The network with a random LoRA adapter inside; if a folder is given the adapter alone is written there."""
+    peft = pytest.importorskip("peft")
+    targets = ["q_proj", "up_proj", "down_proj"]
+    config = peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets, init_lora_weights=False, **settings)
+    peft.inject_adapter_in_model(config, network)
+    if folder is not None:
+        config.base_model_name_or_path = network.name_or_path
+        config.save_pretrained(folder)
+        own = {name: weight for name, weight in network.state_dict().items() if "lora_" in name}
+        named = {f"base_model.model.{name.replace('.default', '')}": weight for name, weight in own.items()}
+        save_file(named, folder / "adapter_model.safetensors")
     return network

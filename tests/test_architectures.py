@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from architectures import DENSE, MIXTURES, make_network
+from architectures import DENSE, MIXTURES, add_lora, make_network
 from torch import nn
 from toys import QUERIES, documents, write_jsonl
 from transformers import DynamicCache
@@ -37,7 +37,7 @@ EXACT = 1e-10
 CAST = 2e-6
 """Most architectures compute norms, softmax and routing in float32 whatever the dtype. Off by 1e-2 and more: a lost
 bias, tokens of an expert at the wrong place, a matrix transposed, a mask without the sliding window."""
-DAMPING, CONTEXT = 0.1, 18
+DAMPING, CONTEXT, LORA = 0.1, 18, "LoRA on "
 
 
 @dataclass
@@ -68,10 +68,12 @@ class Studied:
 def study(tokenizer, tmp_path_factory):
     @cache
     def of(name: str) -> Studied:
-        model, run = prepare(name, make_network(name), tokenizer, CONTEXT), tmp_path_factory.mktemp("run")
+        network, choice = make_network(name.removeprefix(LORA)), "lora" if name.startswith(LORA) else "all"
+        network, run = add_lora(network) if choice == "lora" else network, tmp_path_factory.mktemp("run")
+        model = prepare(name, network, tokenizer, CONTEXT)
         corpus = write_jsonl(run / "corpus.jsonl", documents(3))
-        fit(run, model, corpus, FitSettings(layers="all", batch_tokens=40))
-        folder, layers = RunFolder(run), tracked_layers(model, "all")
+        fit(run, model, corpus, FitSettings(layers=choice, batch_tokens=40))
+        folder, layers = RunFolder(run), tracked_layers(model, choice)
         factors = read_factors(folder)
         measured = [measure(model, layers, Query(**one), "log_prob") for one in QUERIES]
         gradients = [QueryGradient(one.sides, one.hidden) for one in measured]
@@ -83,10 +85,10 @@ def study(tokenizer, tmp_path_factory):
     return of
 
 
-every_architecture = pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
+every_architecture = pytest.mark.parametrize("name", [*DENSE, *MIXTURES, f"{LORA}mistral"])
 
 
-@every_architecture
+@pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
 def test_mlp_and_attention_layers_are_all_there_are_besides_embedding_and_head(name, study):
     model = study(name).model
     mlp, attention, every = (
@@ -231,6 +233,7 @@ def test_a_head_is_tracked_by_name_where_it_has_weights_of_its_own(tokenizer):
 @pytest.mark.parametrize("name", MIXTURES)
 def test_experts_taken_apart_compute_save_and_hash_as_before(name, tokenizer, tmp_path):
     network, ids = make_network(name, torch.float32).eval(), torch.arange(1, 25).view(2, 12)
+    network.config._experts_implementation = "eager"
     loaded = load_model(write_model(network, tokenizer, tmp_path / "fused"))
     assert tracked_layers(loaded, r"experts\.3\.down_proj")
     assert reference.difference(loaded.network(input_ids=ids).logits, network(input_ids=ids).logits.detach()) < 1e-6
