@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import find_adapter_config_file, has_file
@@ -22,6 +23,8 @@ transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError, SafetensorError)
 GGUF = ".gguf"
+SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
+"""What transformers calls its ways to place a model on several devices."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Source:
     base: str
     gguf_file: str | None = None
     adapter: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model without its adapter."""
+        return os.path.join(self.base, self.gguf_file) if self.gguf_file else self.base
 
     @property
     def place(self) -> dict[str, str]:
@@ -74,9 +82,11 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
         config = AutoConfig.from_pretrained(**source.place)
         tokenizer = AutoTokenizer.from_pretrained(**source.tokenizer, use_fast=True)
         network, loading = AutoModelForCausalLM.from_pretrained(
-            **source.place, dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
+            **source.place, **_dense(source), dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
         )
-        _check_complete(source.base, loading["missing_keys"])
+        _check_complete(source.name, loading["missing_keys"])
+        if source.gguf_file:
+            _forget_blocks(network)
         if source.adapter:
             attach(network, source.adapter)
     _check_tokenizer(name, tokenizer)
@@ -141,6 +151,19 @@ def _loading(what: str, name: str) -> Iterator[None]:
         ) from error
 
 
+def _dense(source: Source) -> dict[str, Any]:
+    """What keeps transformers from leaving GGUF weights in their blocks; older versions never do."""
+    config = getattr(transformers, "GgufConfig", None)
+    return {"quantization_config": config(dequantize=True)} if source.gguf_file and config else {}
+
+
+def _forget_blocks(network: Any) -> None:
+    """A dequantised model is like any other, and does not depend on the file's name."""
+    network.is_quantized = False
+    if hasattr(network.config, "quantization_config"):
+        del network.config.quantization_config
+
+
 def _check_complete(name: str, missing_keys: Iterable[str]) -> None:
     if missing := sorted(missing_keys):
         raise ModelError(
@@ -153,6 +176,11 @@ def _check_device(device: str) -> None:
     try:
         kind = torch.device(device).type
     except RuntimeError:
+        if device in SPREAD:
+            raise ModelError(
+                f"device {device!r} would spread the model over several devices -- factors and gradients of a layer "
+                "are held on one -- use cpu, cuda or cuda:0, with --dtype bfloat16 where memory is short."
+            ) from None
         raise ModelError(f"device {device!r} is unknown -- use cpu, cuda or cuda:0.") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")

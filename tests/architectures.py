@@ -40,11 +40,11 @@ MIXTURES = {
 """Fused experts in transformers: gated, with shared experts beside them, and (GPT-OSS) transposed and with bias."""
 
 
-def make_network(name: str, dtype: torch.dtype = torch.float64) -> PreTrainedModel:
+def make_network(name: str, dtype: torch.dtype = torch.float64, **settings: Any) -> PreTrainedModel:
     """A random model of an architecture; no weight is zero or one, which would hide a bias or norm that is lost."""
     torch.manual_seed(4)
     special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    config = AutoConfig.for_model(name, **(DENSE | MIXTURES)[name], **special)
+    config = AutoConfig.for_model(name, **(DENSE | MIXTURES)[name] | special | settings)
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager").to(dtype)
     with torch.no_grad():
         for parameter in network.parameters():
