@@ -17,8 +17,9 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from engine.batching import Batch
 from engine.errors import ModelError
+from engine.layers import TrackedLayer
 from engine.losses import token_log_probs
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 from engine.watching import Rows, rows_of, watching
 
 

@@ -13,8 +13,9 @@ from engine.batching import Batch, batches
 from engine.capture import capture, run_network
 from engine.corpus import Window
 from engine.directions import Directions
+from engine.layers import TrackedLayer
 from engine.losses import token_log_probs
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 from engine.progress import Progress
 
 HELD_NUMBERS = 1 << 27

@@ -11,7 +11,8 @@ import torch
 
 from engine.corpus import Window
 from engine.errors import RunError
-from engine.model import LanguageModel, TrackedLayer
+from engine.layers import TrackedLayer
+from engine.model import LanguageModel
 from engine.progress import Progress, format_seconds
 from engine.store import free_disk
 

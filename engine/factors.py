@@ -27,9 +27,10 @@ from engine.capture import Gradients, capture, run_network
 from engine.corpus import Counted, Window, corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
+from engine.layers import TrackedLayer, tracked_layers, tracked_share
 from engine.loading import load_model
 from engine.losses import sampled_labels, token_log_probs, uniforms
-from engine.model import LanguageModel, TrackedLayer, tracked_layers, tracked_share
+from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.readers.files import Skipped, skipped_note
 from engine.readers.settings import ReadingSettings

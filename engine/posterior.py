@@ -21,8 +21,9 @@ from engine.batching import Batch, batches
 from engine.capture import capture, run_network
 from engine.corpus import Window
 from engine.ekfac import LayerFactors
+from engine.layers import TrackedLayer
 from engine.losses import divergences
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 
 
 class MovedModel:

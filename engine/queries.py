@@ -21,8 +21,9 @@ from engine.capture import capture, run_network
 from engine.corpus import Query, Tokens, queries_hash, read_queries, tokenize
 from engine.errors import CorpusError
 from engine.factors import load_fitted
+from engine.layers import TrackedLayer
 from engine.losses import token_log_probs, token_measurements
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.refined_queries import Refiner
 from engine.settings import OF_REFINED, REFINED, FitSettings, QuerySettings, belong

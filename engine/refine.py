@@ -24,7 +24,8 @@ from engine.batching import batches
 from engine.capture import capture, directional_logits, run_network
 from engine.corpus import Window
 from engine.ekfac import LayerFactors
-from engine.model import LanguageModel, TrackedLayer
+from engine.layers import TrackedLayer
+from engine.model import LanguageModel
 
 Rows = dict[str, Tensor]
 """Vectors over all tracked weights, one a row: ``{layer: [q, o, i]}``."""

@@ -14,7 +14,8 @@ from engine.corpus import Window
 from engine.errors import WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
 from engine.factors import read_factors, run_cutting
-from engine.model import LanguageModel, TrackedLayer
+from engine.layers import TrackedLayer
+from engine.model import LanguageModel
 from engine.progress import Progress
 from engine.refine import Rows, conjugate_gradients, gauss_newton_product
 from engine.settings import FitSettings, QuerySettings, deciding

@@ -11,7 +11,8 @@ from engine.batching import batches, pad
 from engine.capture import batch_gradients, directional_log_probs
 from engine.corpus import Window
 from engine.directions import Directions
-from engine.model import LanguageModel, TrackedLayer
+from engine.layers import TrackedLayer
+from engine.model import LanguageModel
 from engine.progress import Progress
 
 TOKENS_SCHEMA = pa.schema(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.errors import ModelError
-from engine.model import TrackedLayer
+from engine.layers import TrackedLayer
 
 See = Callable[[TrackedLayer, tuple[Tensor, ...], Tensor], Tensor | None]
 """Of a layer, its arguments and its output; what is returned takes the output's place."""

@@ -15,8 +15,9 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.corpus import Window
 from engine.ekfac import LayerFactors
+from engine.layers import TrackedLayer
 from engine.losses import uniforms
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 
 Gradient = dict[str, Tensor]
 

@@ -14,9 +14,9 @@ from engine.batching import pad
 from engine.capture import capture, run_network
 from engine.corpus import Window
 from engine.ekfac import window_gradients
+from engine.layers import tracked_layers
 from engine.loading import load_tokenizer
 from engine.losses import token_log_probs
-from engine.model import tracked_layers
 
 CAST = 2e-6
 """Norms and softmax are float32 whatever the dtype. Gradients in the base's own weights, unadapted: off by 0.3."""

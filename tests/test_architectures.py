@@ -23,9 +23,10 @@ from engine.document_pass import score_documents
 from engine.ekfac import LayerFactors, window_gradients
 from engine.errors import ModelError
 from engine.factors import read_factors, run_cutting
+from engine.layers import TrackedLayer, tracked_layers
 from engine.loading import load_model
 from engine.losses import token_log_probs
-from engine.model import LanguageModel, TrackedLayer, prepare, tracked_layers
+from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, measure
 from engine.store import RunFolder

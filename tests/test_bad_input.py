@@ -29,7 +29,8 @@ from engine import (
     token_influence,
 )
 from engine.check.settings import LdsSettings
-from engine.model import prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import prepare
 from engine.progress import SilentProgress
 from engine.store import RunFolder
 

@@ -20,7 +20,8 @@ from engine.corpus import Query
 from engine.errors import RunError, WhenceError
 from engine.factors import fit, read_factors, run_cutting
 from engine.langevin import effective_sample_size, split_r_hat
-from engine.model import LanguageModel, prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.queries import measured_values, query, tokenize_query
 from engine.run import Run

@@ -13,8 +13,9 @@ from engine.capture import capture, directional_log_probs, run_network
 from engine.corpus import Window
 from engine.ekfac import window_gradients
 from engine.errors import ModelError
+from engine.layers import tracked_layers
 from engine.losses import token_log_probs
-from engine.model import prepare, tracked_layers
+from engine.model import prepare
 
 EXACT = 1e-10
 """Float64 rounding. Off by 1e-2 and more: a transposed Conv1D, a lost bias column, a forgotten mask."""

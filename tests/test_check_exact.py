@@ -15,7 +15,8 @@ from engine.check.result import read_result
 from engine.check.settings import ExactSettings
 from engine.corpus import Document
 from engine.errors import WhenceError
-from engine.model import LanguageModel, prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.windows import Cutting
 

@@ -11,7 +11,7 @@ from toys import documents, write_jsonl
 from engine import ekfac, fit
 from engine.ekfac import LayerFactors
 from engine.factors import read_factors, run_cutting
-from engine.model import tracked_layers
+from engine.layers import tracked_layers
 from engine.settings import FitSettings
 from engine.store import RunFolder
 from engine.windows import shard_windows

@@ -16,9 +16,9 @@ from engine.capture import capture, run_network
 from engine.corpus import Window
 from engine.ekfac import window_gradients
 from engine.factors import load_fitted
+from engine.layers import tracked_layers
 from engine.loading import find_source, load_tokenizer
 from engine.losses import token_log_probs
-from engine.model import tracked_layers
 from engine.store import RunFolder
 
 gguf = pytest.importorskip("gguf")

@@ -22,7 +22,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaFo
 
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
 from engine.factors import read_factors, run_cutting
-from engine.model import prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import prepare
 from engine.store import RunFolder
 from engine.windows import shard_numbers, shard_windows
 

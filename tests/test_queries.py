@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from engine import fit, query
 from engine.corpus import Query, tokenize
 from engine.errors import CorpusError
-from engine.model import prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import prepare
 from engine.queries import measure, read_query_gradients, tokenize_query
 from engine.settings import UNITS, FitSettings, QuerySettings
 from engine.store import RunFolder

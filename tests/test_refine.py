@@ -19,7 +19,8 @@ from engine.directions import layer_rows
 from engine.ekfac import LayerFactors, precondition
 from engine.errors import Cancelled, RunError, WhenceError
 from engine.factors import read_factors, run_cutting
-from engine.model import prepare, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import prepare
 from engine.pipeline import RunConfig, is_computed
 from engine.progress import SilentProgress
 from engine.queries import read_query_gradients

@@ -26,7 +26,8 @@ from engine.document_pass import ShardScores, score_documents, shard_table
 from engine.ekfac import LayerFactors
 from engine.errors import RunError
 from engine.factors import load_fitted, read_factors, run_cutting
-from engine.model import LanguageModel, TrackedLayer, tracked_layers
+from engine.layers import TrackedLayer, tracked_layers
+from engine.model import LanguageModel
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, SideGradient, measure, read_query_gradients
 from engine.settings import FitSettings

@@ -13,8 +13,9 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.batching import Batch
 from engine.errors import WhenceError
+from engine.layers import TrackedLayer
 from engine.losses import divergences, token_log_probs
-from engine.model import LanguageModel, TrackedLayer
+from engine.model import LanguageModel
 
 MOST_PARAMETERS = 6_000
 """Of a dense matrix: 288 MB in float64, and one pass over the corpus for each."""

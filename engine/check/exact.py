@@ -23,8 +23,8 @@ from engine.check.tiny import Tiny, make_tiny
 from engine.check.truth import DOT, Truth
 from engine.ekfac import LayerFactors, one_thread, precondition
 from engine.factors import fit, read_factors
+from engine.layers import tracked_layers
 from engine.losses import token_log_probs
-from engine.model import tracked_layers
 from engine.pipeline import read_config
 from engine.progress import Progress
 from engine.queries import TokenSequence, tokenize_query
