@@ -106,9 +106,7 @@ def capture(model: LanguageModel, layers: Sequence[TrackedLayer]) -> Iterator[Ta
         handle.remove()
 
 
-def batch_gradients(
-    model: LanguageModel, layers: Sequence[TrackedLayer], batch: Batch
-) -> dict[str, tuple[Tensor, Tensor]]:
+def batch_gradients(model: LanguageModel, layers: Sequence[TrackedLayer], batch: Batch) -> Gradients:
     """As :meth:`Tape.gradients`, of the log-probability of each window's tokens."""
     with capture(model, layers) as tape:
         logits, _ = run_network(model, batch.input_ids)
