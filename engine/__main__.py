@@ -58,7 +58,9 @@ def _fit(given: argparse.Namespace) -> None:
 
 
 def _fit_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="Hugging Face causal language model: name or folder")
+    parser.add_argument(
+        "--model", required=True, help="Hugging Face causal language model: name, folder, GGUF file or LoRA adapter"
+    )
     parser.add_argument("--corpus", required=True, help=CORPUS)
     add_settings(parser, FitSettings)
     add_settings(parser.add_argument_group("reading the corpus"), ReadingSettings)

@@ -90,7 +90,7 @@ class FitSettings:
     """Settings of the fit step.
 
     Attributes:
-        layers: ``mlp``, ``attention``, ``all`` or a regular expression on layer names.
+        layers: ``mlp``, ``attention``, ``all``, ``lora`` or a regular expression on layer names.
         estimator: How the curvature is approximated: ``ekfac``; ``ekfac-cg``, whose query step refines what EK-FAC
             gives by conjugate gradients on the curvature of all layers together, closer and far slower; ``kfac``,
             without the eigenvalue correction; ``diagonal``, the mean square of each weight's gradient; ``identity``,

@@ -11,12 +11,11 @@ from architectures import add_lora, make_network
 
 from engine import FitSettings, ModelError, load_model
 from engine.batching import pad
-from engine.capture import capture, run_network
+from engine.capture import batch_gradients
 from engine.corpus import Window
 from engine.ekfac import window_gradients
 from engine.layers import tracked_layers
 from engine.loading import load_tokenizer
-from engine.losses import token_log_probs
 
 CAST = 2e-6
 """Norms and softmax are float32 whatever the dtype. Gradients in the base's own weights, unadapted: off by 0.3."""
@@ -44,10 +43,7 @@ def adapter(base, tmp_path_factory) -> str:
 
 
 def gradients(model, choice: str) -> dict[str, torch.Tensor]:
-    layers, batch = tracked_layers(model, choice), pad([WINDOW], model.device)
-    with capture(model, layers) as tape:
-        logits, _ = run_network(model, batch.input_ids)
-        grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
+    grads = batch_gradients(model, tracked_layers(model, choice), pad([WINDOW], model.device))
     return {name: window_gradients(token_grad, activation)[0] for name, (activation, token_grad) in grads.items()}
 
 

@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engine import FitSettings, fit
 from engine.batching import pad
-from engine.capture import capture, run_network
+from engine.capture import batch_gradients
 from engine.corpus import Query, Window
 from engine.directions import Directions, choose_directions
 from engine.document_pass import score_documents
@@ -25,11 +25,10 @@ from engine.errors import ModelError
 from engine.factors import read_factors, run_cutting
 from engine.layers import TrackedLayer, tracked_layers
 from engine.loading import load_model
-from engine.losses import token_log_probs
 from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, measure
-from engine.store import RunFolder
+from engine.store import RunFolder, repository_folder
 from engine.token_pass import Scorer
 from engine.windows import shard_windows
 
@@ -84,6 +83,11 @@ def study(tokenizer, tmp_path_factory):
         return Studied(model, layers, windows, factors, gradients, directions, tolerance)
 
     return of
+
+
+def test_the_readme_names_them_all():
+    readme = (repository_folder() / "README.md").read_text(encoding="utf-8")
+    assert [name for name in [*DENSE, *MIXTURES] if f"`{name}`" not in readme] == []
 
 
 every_architecture = pytest.mark.parametrize("name", [*DENSE, *MIXTURES, f"{LORA}mistral"])
@@ -219,10 +223,8 @@ def test_prediction_influence_is_the_gradient_of_each_loss_term_times_the_direct
 def test_a_head_is_tracked_by_name_where_it_has_weights_of_its_own(tokenizer):
     model = prepare("toy", make_network("llama"), tokenizer, CONTEXT)
     layers = tracked_layers(model, "lm_head")
-    with capture(model, layers) as tape:
-        window = Window(0, "w", np.array([0, 5, 9]), np.array([5, 9, 7]), 0, 0, True)
-        batch = pad([window], model.device)
-        grads = tape.gradients(token_log_probs(run_network(model, batch.input_ids)[0], batch.targets).sum())
+    window = Window(0, "w", np.array([0, 5, 9]), np.array([5, 9, 7]), 0, 0, True)
+    grads = batch_gradients(model, layers, pad([window], model.device))
     expected = reference.document_gradient(model, layers, [window])
     activation, token_grad = grads["lm_head"]
     assert reference.difference(window_gradients(token_grad, activation)[0], expected["lm_head"]) < CAST

@@ -12,13 +12,12 @@ from toys import documents, write_jsonl
 
 from engine import ModelError, fit, load_model
 from engine.batching import pad
-from engine.capture import capture, run_network
+from engine.capture import batch_gradients, run_network
 from engine.corpus import Window
 from engine.ekfac import window_gradients
 from engine.factors import load_fitted
 from engine.layers import tracked_layers
 from engine.loading import find_source, load_tokenizer
-from engine.losses import token_log_probs
 from engine.store import RunFolder
 
 gguf = pytest.importorskip("gguf")
@@ -105,10 +104,9 @@ def both(request, tokenizer, tmp_path_factory):
 def gradients(model) -> dict[str, torch.Tensor]:
     window = Window(0, "w", np.array([0, 5, 9, 40, 5]), np.array([5, 9, 40, 5, 7]), 1, 0, True)
     batch = pad([window], model.device)
-    with capture(model, tracked_layers(model, "all")) as tape:
-        logits, _ = run_network(model, batch.input_ids)
-        grads = tape.gradients((token_log_probs(logits, batch.targets) * batch.loss_mask).sum())
-    return {"logits": logits.detach()} | {name: window_gradients(grad, seen) for name, (seen, grad) in grads.items()}
+    grads = batch_gradients(model, tracked_layers(model, "all"), batch)
+    formed = {name: window_gradients(token_grad, activation) for name, (activation, token_grad) in grads.items()}
+    return {"logits": run_network(model, batch.input_ids)[0].detach()} | formed
 
 
 def test_logits_and_gradients_are_those_of_the_same_weights_in_safetensors(both):
