@@ -149,9 +149,9 @@ class _Norms:
         if int(unique[0]) == self._open_at:
             # |a + b|^2 replaces the |a|^2 that the batch before added for this document
             before = self._open[layer]
-            self._norm_squared[self._open_at] -= before.double().square().sum().cpu()
+            self._norm_squared[self._open_at] -= ekfac.squared_norms(before[None])[0].cpu()
             summed = torch.cat([summed[:1] + before, summed[1:]])
-        self._norm_squared.index_add_(0, unique, summed.square().sum((1, 2), dtype=torch.float64).cpu())
+        self._norm_squared.index_add_(0, unique, ekfac.squared_norms(summed).cpu())
         self._next[layer], self._last_at = summed[-1], int(unique[-1])
 
     def end_batch(self, batch: Batch) -> None:

@@ -19,6 +19,8 @@ SMALL = 256
 """Up to this size all singular vectors cost little more than a few."""
 OVERSAMPLING = 8
 """Extra columns of the randomised range finder beyond the rank asked for."""
+SYMMETRIC_BLOCKS = 3
+"""Blocks of rows of a symmetric product, of which a third need not be computed; more are too thin to be quick."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,11 @@ def covariance_sum(rows: Tensor, mask: Tensor) -> Tensor:
         ``[d, d]`` in float64.
     """
     kept = rows[mask]
-    return (kept.T @ kept).double()
+    step = -(-kept.shape[1] // SYMMETRIC_BLOCKS)
+    product = kept.new_zeros(kept.shape[1], kept.shape[1])
+    for first in range(0, kept.shape[1], step):  # the part on and above the diagonal is enough
+        product[first : first + step, first:] = kept[:, first : first + step].T @ kept[:, first:]
+    return (product.triu() + product.triu(1).T).double()
 
 
 def eigenvectors(covariance: Tensor) -> Tensor:
@@ -109,6 +115,11 @@ def window_gradients(token_grad: Tensor, activation: Tensor) -> Tensor:
     return torch.einsum("bto,bti->boi", token_grad, activation)
 
 
+def squared_norms(window_grad: Tensor) -> Tensor:
+    """Squared norm of each window's gradient, ``[b]`` in float64, from ``[b, o, i]``; summed over rows in float64."""
+    return torch.linalg.vector_norm(window_grad, dim=2).double().square().sum(1)
+
+
 def rotated_gradients(token_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: Tensor) -> Tensor:
     """Gradient of each window in the eigenbasis: ``Q_S^T (sum_t token_grad_t activation_t^T) Q_A``, ``[b, o, i]``.
 
@@ -129,7 +140,8 @@ def rotated_gradients(token_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: 
 def squared_rotated_gradients(pseudo_grad: Tensor, activation: Tensor, q_a: Tensor, q_s: Tensor) -> Tensor:
     """Sum over windows of ``(Q_S^T (sum_t pseudo_grad_t activation_t^T) Q_A)^2``.
 
-    The window's gradient is summed over its tokens *before* squaring.
+    The window's gradient is summed over its tokens *before* squaring. Squares of one batch are added up in the dtype of
+    the gradients: all are positive, so nothing cancels.
 
     Args:
         pseudo_grad: ``[b, t, o]``, zero at positions that do not count.
@@ -140,7 +152,7 @@ def squared_rotated_gradients(pseudo_grad: Tensor, activation: Tensor, q_a: Tens
     Returns:
         ``[o, i]`` in float64.
     """
-    return rotated_gradients(pseudo_grad, activation, q_a, q_s).square().sum(0, dtype=torch.float64)
+    return rotated_gradients(pseudo_grad, activation, q_a, q_s).square_().sum(0).double()
 
 
 def whitened_gradients(token_grad: Tensor, activation: Tensor, factors: LayerFactors, damping: float) -> Tensor:
@@ -270,10 +282,11 @@ def position_influence(preconditioned_grad: Tensor, token_grad: Tensor, activati
     """Influence through each position: ``token_grad_t^T P_q activation_t``, ``[q, b, t]``.
 
     Summed over t it is the window's influence. It lights up the token *before* the
-    predicted one (Grosse et al. 2023, eq. 31).
+    predicted one (Grosse et al. 2023, eq. 31). The product that is held is that of the shorter side.
     """
-    moved = torch.einsum("bto,qoi->qbti", token_grad, preconditioned_grad)
-    return (moved * activation).sum(-1)
+    if activation.shape[2] <= token_grad.shape[2]:
+        return torch.einsum("bto,qoi->qbti", token_grad, preconditioned_grad).mul_(activation).sum(-1)
+    return torch.einsum("bti,qoi->qbto", activation, preconditioned_grad).mul_(token_grad).sum(-1)
 
 
 def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
@@ -281,4 +294,4 @@ def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activatio
     ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``."""
     left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
     right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
-    return (left * right).sum(-1)
+    return left.mul_(right).sum(-1)

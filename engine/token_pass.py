@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -63,13 +64,14 @@ class Scorer:
             progress: Advanced by the tokens of each batch.
         """
         scores = self._empty(wanted, positions)
-        for query, picked, of_layers in self._split(wanted, windows, progress):
+        for queries, picked, of_layers in self._split(wanted, windows, progress):
             found = sum(of_layers.values())
             assert isinstance(found, torch.Tensor)
             values = found.double().cpu().numpy()
-            for place, window in enumerate(picked):
-                target = scores[query, window.document]
-                target[:, window.first : window.first + len(window)] += values[:, place, : len(window)]
+            for query, rows in zip(queries, self._parts(queries), strict=True):
+                for place, window in enumerate(picked):
+                    target = scores[query, window.document]
+                    target[:, window.first : window.first + len(window)] += values[rows, place, : len(window)]
         for (query, document), values in scores.items():
             yield query, document, values
 
@@ -86,31 +88,58 @@ class Scorer:
         """
         pairs = [(query, document) for document, queries in wanted.items() for query in queries]
         scores = {pair: dict.fromkeys((layer.name for layer in self.layers), 0.0) for pair in pairs}
-        for query, picked, of_layers in self._split(wanted, windows, progress, plain):
+        for queries, picked, of_layers in self._split(wanted, windows, progress, plain):
             for layer, found in of_layers.items():
-                for window, value in zip(picked, found.double().sum((0, 2)).tolist(), strict=True):
-                    scores[query, window.document][layer] += value
+                by_window = found.double().sum(2)
+                for query, rows in zip(queries, self._parts(queries, plain), strict=True):
+                    for window, value in zip(picked, by_window[rows].sum(0).tolist(), strict=True):
+                        scores[query, window.document][layer] += value
         return scores
 
     def _split(
         self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress, plain: bool = False
-    ) -> Iterator[tuple[int, list[Window], dict[str, torch.Tensor]]]:
-        """Of each batch and query the windows wanted of it, w of them, and by layer ``[rows, w, t]``."""
+    ) -> Iterator[tuple[list[int], list[Window], dict[str, torch.Tensor]]]:
+        """Of each batch some queries, the windows that all of them want, w of them, and by layer ``[rows, w, t]``.
+
+        The rows are those of the first query, then of the second, and so on (:meth:`_parts`).
+        """
         for batch in batches(windows, self.batch_tokens, self.model.device):
             grads = batch_gradients(self.model, self.layers, batch)
-            for query in sorted({query for window in batch.windows for query in wanted[window.document]}):
-                picked = [row for row, window in enumerate(batch.windows) if query in wanted[window.document]]
-                place = self.place[query]
-                rows = self.directions.query_row(place) if plain else self.directions.token_rows(place)
-                yield (
-                    query,
-                    [batch.windows[row] for row in picked],
-                    {
-                        name: self.directions.position_scores(name, rows, token_grad[picked], activation[picked])
-                        for name, (activation, token_grad) in grads.items()
-                    },
-                )
+            for queries, picked in self._together(wanted, batch.windows):
+                rows = self._rows(queries, plain)
+                found = {}
+                for name, (activation, token_grad) in grads.items():
+                    if len(picked) < len(batch.windows):
+                        activation, token_grad = activation[picked], token_grad[picked]
+                    found[name] = self.directions.position_scores(name, rows, token_grad, activation)
+                yield queries, [batch.windows[row] for row in picked], found
             progress.advance(batch.tokens)
+
+    def _together(
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window]
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        """Queries whose rows follow each other and that want the same windows, and the places of these."""
+        wanting: dict[int, list[int]] = {}
+        for row, window in enumerate(windows):
+            for query in wanted[window.document]:
+                wanting.setdefault(query, []).append(row)
+        ordered = enumerate(sorted(wanting, key=lambda query: self.place[query]))
+        for _, run in groupby(ordered, lambda one: (self.place[one[1]] - one[0], wanting[one[1]])):
+            queries = [query for _, query in run]
+            yield queries, wanting[queries[0]]
+
+    def _rows(self, queries: list[int], plain: bool = False) -> slice:
+        """Rows among the directions of queries that follow each other."""
+        of = self.directions.query_row if plain else self.directions.token_rows
+        return slice(of(self.place[queries[0]]).start, of(self.place[queries[-1]]).stop)
+
+    def _parts(self, queries: list[int], plain: bool = False) -> Iterator[slice]:
+        """Which of these queries' rows are each one's."""
+        start = 0
+        for query in queries:
+            count = 1 if plain else self.directions.tokens[self.place[query]]
+            yield slice(start, start + count)
+            start += count
 
     def prediction(
         self,

@@ -1,0 +1,116 @@
+"""Whence, called as its three steps call themselves, beneath their manifests; and the floor of any such method."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from serve import Clock, serve
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from engine import FitSettings, QuerySettings, fit, query
+from engine.batching import batches
+from engine.capture import capture, run_network
+from engine.directions import choose_directions, full_directions, multiply_out
+from engine.document_pass import score_documents, shard_table
+from engine.factors import Fitting, fit_data, read_factors, run_cutting
+from engine.losses import token_log_probs
+from engine.model import load_model, tracked_layers
+from engine.progress import SilentProgress
+from engine.queries import read_query_gradients
+from engine.settings import ScoreSettings
+from engine.store import RunFolder, write_table
+from engine.token_pass import Scorer, token_table
+from engine.windows import shard_numbers, shard_windows
+
+
+class Whence:
+    """A fitted run, and what is prepared of its queries."""
+
+    def __init__(self, task: dict, clock: Clock, preparation: Clock) -> None:
+        self.task, self.clock, self.preparation = task, clock, preparation
+        self.folder = Path(task["folder"]) / "whence"
+        self.settings = FitSettings(layers=task["layers"], batch_tokens=task["batch_tokens"])
+        self.model = load_model(task["model"], context=task["context"])
+        self.layers = tracked_layers(self.model, task["layers"])
+        self.layer_names = [layer.name for layer in self.layers]
+        fit(self.folder / "fitted", self.model, task["corpus"], self.settings)
+        self.run = RunFolder(self.folder / "fitted")
+        self.windows = [w for s in shard_numbers(self.run) for w in shard_windows(self.run, s, run_cutting(self.run))]
+        self.scored = self.windows[: task["documents"]]
+        self.prepared: dict[str, tuple] = {}
+
+    def fit(self) -> None:
+        target = self.folder / "again"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        data = fit_data(self.run, run_cutting(self.run), self.settings)
+        with self.clock:
+            Fitting(
+                self.model, self.layers, data, self.settings, target / "factors.safetensors", SilentProgress()
+            ).run()
+
+    def _prepare(self, queries: int, rank_error: float | None) -> tuple:
+        """Directions and hidden states; ``rank_error`` None is full rank."""
+        name = f"{queries} {rank_error}"
+        if name not in self.prepared:
+            self.prepared.clear()
+            run = self.folder / "queried"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(self.run.path, run)
+            with self.preparation:
+                query(run, self.task["queries"][str(queries)], QuerySettings(), model=self.model)
+                folder = RunFolder(run)
+                factors, gradients = read_factors(folder), list(read_query_gradients(folder, range(queries)))
+                damping = folder.step("query")["settings"]["damping_factor"]
+                if rank_error is None:
+                    directions = full_directions(gradients, factors, damping)
+                else:
+                    directions = choose_directions(gradients, factors, damping, rank_error)
+                    multiply_out(directions, self.task["length"], ScoreSettings().memory_gb * 1e9)
+            self.prepared[name] = (directions, torch.stack([one.hidden for one in gradients]))
+        return self.prepared[name]
+
+    def documents(self, queries: int, rank_error: float | None = None) -> np.ndarray:
+        directions, hidden = self._prepare(queries, rank_error)
+        file, count = self.folder / "documents.parquet", self.task["documents"]
+        with self.clock:
+            scores = score_documents(
+                self.model, self.layers, directions, list(range(count)), self.scored,
+                self.task["batch_tokens"], SilentProgress(),
+            )  # fmt: skip
+            write_table(shard_table(scores, directions, hidden, range(queries)), file)
+        table = pq.read_table(file)
+        return np.stack([table[f"influence.{number}.0"].to_numpy() for number in range(queries)])
+
+    def tokens(self, queries: int, rank_error: float | None = None) -> np.ndarray:
+        directions, _ = self._prepare(queries, rank_error)
+        file, count = self.folder / "tokens.parquet", self.task["documents"]
+        scorer = Scorer(
+            self.model, self.layers, directions, {n: n for n in range(queries)}, self.task["batch_tokens"]
+        )
+        wanted = {document: range(queries) for document in range(count)}
+        lengths = {document: self.task["length"] + 1 for document in range(count)}
+        with self.clock:
+            write_table(token_table(scorer.position(wanted, self.scored, lengths, SilentProgress())), file)
+        table = pq.read_table(file)
+        found = np.zeros((queries, count, self.task["length"] + 1), np.float32)
+        values = table["influence"].combine_chunks().values.to_numpy().reshape(len(table), -1)
+        found[table["query"].to_numpy(), table["document"].to_numpy()] = values
+        return found[:, :, : self.task["length"]]
+
+    def floor(self) -> None:
+        """One forward and one activation-only backward pass over the documents, float32."""
+        with self.clock:
+            for batch in batches(self.scored, self.task["batch_tokens"], self.model.device):
+                with capture(self.layers) as tape:
+                    logits, _ = run_network(self.model, batch.input_ids)
+                    log_probs = token_log_probs(logits, batch.targets)
+                    torch.autograd.grad(log_probs.sum(), list(tape.outputs.values()))
+
+
+if __name__ == "__main__":
+    serve(Whence)

@@ -1,0 +1,209 @@
+"""Whence beside kronfluence 1.0.1 and bergson 2.5.1, and over the floor of any such method.
+
+    python tests/benchmarks/peers.py [--model FOLDER] [--corpus FILE] [--queries-file FILE] [--out OUT] [--rounds 3]
+
+Each tool runs in a process of its own on the same model, tracked layers, damping, threads, documents (all cut to one length,
+as kronfluence's influence by token needs it) and queries (prompt and first token of the completion, so that all give one
+row a query). Tools take turns within a round; medians over rounds are shown, and ratios of these only. Starting, importing and
+loading are not timed; the preparation of queries is timed apart. Of each tool's settings the quickest is taken whose
+scores keep a rank correlation of 0.99 with its own at full rank in float32. Writes OUT.json and OUT.md.
+
+The peers get an environment of their own in ``--environment``, which sees this one's packages, so torch is not
+downloaded again; torchvision and torchaudio, which bergson names among its needs, are left out.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from peer_tools.inputs import write_inputs
+from peer_tools.tables import markdown, verdicts
+
+TOOLS = Path(__file__).parent / "peer_tools"
+NEEDS = ["jaxtyping>=0.3.3", "ml_dtypes", "natsort", "peft>=0.17", "petname", "simple-parsing", "torchopt", "bitsandbytes",
+         "accelerate>=1,<2", "datasets>=3,<6"]  # fmt: skip
+"""What the peers import beyond requirements.txt."""
+PEERS = ["kronfluence==1.0.1", "bergson==2.5.1"]
+AGREE = 0.99
+SETTINGS: dict[str, list[dict]] = {
+    "whence": [{"rank_error": error} for error in (None, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)],
+    "kronfluence": [{"rank": rank} for rank in (None, 64, 32, 16, 8)],
+    "bergson": [{}],
+}
+"""Of each tool, full rank in float32 first."""
+
+
+def environment(folder: Path) -> Path:
+    """The peers' Python, made if it is not there."""
+    python = folder / "bin" / "python"
+    if not (folder / "installed").is_file():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        paths = {"base": str(folder), "platbase": str(folder)}
+        site = Path(sysconfig.get_path("purelib", vars=paths))
+        (site / "whence.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, *NEEDS], check=True)
+        subprocess.run([*install, "--no-deps", *PEERS], check=True)
+        (folder / "installed").touch()
+    return python
+
+
+class Tool:
+    """A tool's process."""
+
+    def __init__(self, name: str, python: Path | str, task: dict, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        file, log = folder / f"{name}.json", (folder / f"{name}.log").open("w")
+        file.write_text(json.dumps(task))
+        threads = {"OMP_NUM_THREADS": str(task["threads"]), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        self.process = subprocess.Popen(
+            [python, TOOLS / f"{name}_tool.py", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            text=True, env=os.environ | threads,
+        )  # fmt: skip
+        self.layers = self._answer()["layers"]
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended: {(self.folder / f'{self.name}.log').read_text()[-3000:]}")
+        return json.loads(line)
+
+    def do(self, work: str, keep: Path | None = None, **given) -> dict:
+        """Ask for one work; what it took."""
+        asked = {"work": work, "with": given} | ({"keep": str(keep)} if keep else {})
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def end(self) -> None:
+        """No more works."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@dataclass
+class Bench:
+    """The tools, and what was measured of them."""
+
+    tools: dict[str, Tool]
+    folder: Path
+    rounds: int
+    rows: list[dict] = field(default_factory=list)
+    tried: list[dict] = field(default_factory=list)
+
+    def choose(self, work: str, queries: int) -> dict[str, dict]:
+        """For each tool its quickest setting that agrees with its own full rank."""
+        chosen = {}
+        for name, tool in self.tools.items():
+            exact, found = self.folder / f"{name} {work} {queries} exact.npy", []
+            for setting in SETTINGS[name]:
+                file = exact if setting == SETTINGS[name][0] else self.folder / "trial.npy"
+                told = tool.do(work, file, queries=queries, **setting)
+                agrees = agreement(file, exact)
+                found.append((told["seconds"], setting, agrees))
+                self.tried.append({"tool": name, "work": work, "queries": queries, "setting": setting, "spearman": agrees} | told)
+                print(f"{name}, {work}, {queries} queries, {setting}: {told['seconds']:.2f} s, rank correlation {agrees:.4f}")
+            chosen[name] = min((one for one in found if one[2] >= AGREE), key=lambda one: one[0])[1]
+        return chosen
+
+    def measure(self, work: str, queries: int, variants: list[tuple[str, dict]]) -> None:
+        """Rounds of one work, the tools taking turns, the floor first."""
+        floors: list[float] = []
+        told: dict[int, list[dict]] = {place: [] for place in range(len(variants))}
+        for _ in range(self.rounds):
+            floors.append(self.tools["whence"].do("floor")["seconds"])
+            for place, (name, setting) in enumerate(variants):
+                given = setting if work == "fit" else {"queries": queries} | setting
+                keep = None if work == "fit" else self.folder / f"{place}.npy"
+                told[place].append(self.tools[name].do(work, keep, **given))
+        for place, (name, setting) in enumerate(variants):
+            of = {key: statistics.median(one[key] for one in told[place]) for key in told[place][0]}
+            row = {"work": work, "queries": queries, "tool": name, "setting": setting} | of
+            row |= {"floor_seconds": statistics.median(floors), "rounds": [one["seconds"] for one in told[place]]}
+            row["preparation_seconds"] = max(one["preparation_seconds"] for one in told[place])
+            if work != "fit":
+                own = self.folder / f"{name} {work} {queries} exact.npy"
+                ours = self.folder / f"whence {work} {queries} exact.npy"
+                mine = self.folder / f"{place}.npy"
+                row |= {
+                    "spearman_own_full_rank": agreement(mine, own) if own.is_file() else None,
+                    "spearman_whence_full_rank": agreement(mine, ours) if ours.is_file() else None,
+                }
+            self.rows.append(row)
+            print(f"{name}, {work}, {queries} queries, {setting}: {of['seconds']:.2f} s, floor {row['floor_seconds']:.2f} s")
+
+
+def agreement(file: Path, other: Path) -> float:
+    """Mean over queries of the rank correlation of two arrays of scores."""
+    pairs = zip(np.load(file), np.load(other), strict=True)
+    return float(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in pairs]))
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(ROOT / "sample_data/models/large"), help="folder of a causal language model")
+    parser.add_argument("--corpus", default=str(ROOT / "sample_data/corpus.jsonl"))
+    parser.add_argument("--queries-file", default=str(ROOT / "sample_data/queries.jsonl"))
+    parser.add_argument("--layers", default="mlp")
+    parser.add_argument("--fit-documents", type=int, default=256)
+    parser.add_argument("--documents", type=int, default=128, help="documents that are scored, the first of those fitted")
+    parser.add_argument("--length", type=int, default=64, help="tokens of a document; shorter ones are left out")
+    parser.add_argument("--queries", type=int, nargs="+", default=[64, 8])
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--environment", type=Path, default=Path.home() / ".cache/whence/peers")
+    parser.add_argument("--out", type=Path, default=Path("peers"))
+    given = parser.parse_args()
+    python = environment(given.environment)
+    with tempfile.TemporaryDirectory() as made:
+        bench = measured(given, python, Path(made))
+    told = {
+        "date": str(date.today()), "cores": os.cpu_count(), "threads": given.threads, "load": os.getloadavg()[0],
+        "model": Path(given.model).name, "layers": given.layers, "fit_documents": given.fit_documents,
+        "documents": given.documents, "tokens_per_document": given.length, "rounds": given.rounds,
+        "rows": bench.rows, "tried": bench.tried, "verdicts": verdicts(bench.rows),
+    }  # fmt: skip
+    given.out.with_suffix(".json").write_text(json.dumps(told, indent=1))
+    given.out.with_suffix(".md").write_text(markdown(told))
+    print(markdown(told))
+
+
+def measured(given: argparse.Namespace, python: Path, folder: Path) -> Bench:
+    """All works of all tools."""
+    task = {
+        "model": str(Path(given.model).resolve()), "layers": given.layers, "context": None, "damping_factor": 0.1,
+        "batch_tokens": given.batch_tokens, "length": given.length, "documents": given.documents,
+        "threads": given.threads, "folder": str(folder),
+    } | write_inputs(folder, given)  # fmt: skip
+    whence = Tool("whence", sys.executable, task, folder)
+    task["layer_names"] = whence.layers
+    tools = {"whence": whence} | {name: Tool(name, python, task, folder) for name in ("kronfluence", "bergson")}
+    bench = Bench(tools, folder, given.rounds)
+    bench.measure("fit", 0, [(name, {}) for name in tools])
+    for queries in given.queries:
+        for work in ("documents", "tokens"):
+            chosen = bench.choose(work, queries)
+            full = [("kronfluence", {"rank": None})] if chosen["kronfluence"]["rank"] else []
+            bench.measure(work, queries, [*chosen.items(), *full])
+    for tool in tools.values():
+        tool.end()
+    return bench
+
+
+if __name__ == "__main__":
+    main()
