@@ -2,11 +2,13 @@
 
     python tests/benchmarks/peers.py [--model FOLDER] [--corpus FILE] [--queries-file FILE] [--out OUT] [--rounds 3]
 
-Each tool runs in a process of its own on the same model, tracked layers, damping, threads, documents (all cut to one length,
-as kronfluence's influence by token needs it) and queries (prompt and first token of the completion, so that all give one
-row a query). Tools take turns within a round; medians over rounds are shown, and ratios of these only. Starting, importing and
-loading are not timed; the preparation of queries is timed apart. Of each tool's settings the quickest is taken whose
-scores keep a rank correlation of 0.99 with its own at full rank in float32. Writes OUT.json and OUT.md.
+Each tool runs in a process of its own on the same model, tracked layers, damping, threads, documents (all cut to one
+length, as kronfluence's influence by token needs it) and queries (prompt and first token of the completion, so that
+all give one row a query; Whence gives gradient dot, norms and hidden states on top). Tools take turns within a round;
+medians over rounds are shown, and ratios of these only; processor seconds stand beside, as they grow less when the
+machine is busy. Starting, importing and loading are not timed; the preparation of queries is timed apart. Of each
+tool's settings the quickest is taken whose scores keep a rank correlation of 0.99 with its own at full rank in
+float32. Writes OUT.json and OUT.md.
 
 The peers get an environment of their own in ``--environment``, which sees this one's packages, so torch is not
 downloaded again; torchvision and torchaudio, which bergson names among its needs, are left out.
@@ -30,21 +32,20 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from peer_tools.inputs import write_inputs
-from peer_tools.tables import markdown, verdicts
+from peer_tools.inputs import write_inputs  # noqa: E402
+from peer_tools.tables import markdown, verdicts  # noqa: E402
 
 TOOLS = Path(__file__).parent / "peer_tools"
-NEEDS = ["jaxtyping>=0.3.3", "ml_dtypes", "natsort", "peft>=0.17", "petname", "simple-parsing", "torchopt", "bitsandbytes",
-         "accelerate>=1,<2", "datasets>=3,<6"]  # fmt: skip
+NEEDS = [
+    "jaxtyping>=0.3.3", "ml_dtypes", "natsort", "peft>=0.17", "petname", "simple-parsing", "torchopt", "bitsandbytes",
+    "accelerate>=1,<2", "datasets>=3,<6",
+]  # fmt: skip
 """What the peers import beyond requirements.txt."""
 PEERS = ["kronfluence==1.0.1", "bergson==2.5.1"]
 AGREE = 0.99
-SETTINGS: dict[str, list[dict]] = {
-    "whence": [{"rank_error": error} for error in (None, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)],
-    "kronfluence": [{"rank": rank} for rank in (None, 64, 32, 16, 8)],
-    "bergson": [{}],
-}
-"""Of each tool, full rank in float32 first."""
+TIMES = ("seconds", "processor_seconds")
+RANK_ERRORS, RANKS = [0.05, 0.1, 0.2], [128, 64, 32]
+"""Settings that are tried beside full rank in float32, of Whence and of kronfluence; bergson has no low rank."""
 
 
 def environment(folder: Path) -> Path:
@@ -99,8 +100,8 @@ class Bench:
     """The tools, and what was measured of them."""
 
     tools: dict[str, Tool]
+    settings: dict[str, list[dict]]
     folder: Path
-    rounds: int
     rows: list[dict] = field(default_factory=list)
     tried: list[dict] = field(default_factory=list)
 
@@ -109,30 +110,33 @@ class Bench:
         chosen = {}
         for name, tool in self.tools.items():
             exact, found = self.folder / f"{name} {work} {queries} exact.npy", []
-            for setting in SETTINGS[name]:
-                file = exact if setting == SETTINGS[name][0] else self.folder / "trial.npy"
+            for setting in self.settings[name]:
+                file = exact if setting == self.settings[name][0] else self.folder / "trial.npy"
                 told = tool.do(work, file, queries=queries, **setting)
                 agrees = agreement(file, exact)
-                found.append((told["seconds"], setting, agrees))
-                self.tried.append({"tool": name, "work": work, "queries": queries, "setting": setting, "spearman": agrees} | told)
-                print(f"{name}, {work}, {queries} queries, {setting}: {told['seconds']:.2f} s, rank correlation {agrees:.4f}")
+                found.append((told["processor_seconds"], setting, agrees))
+                about = {"tool": name, "work": work, "queries": queries, "setting": setting, "spearman": agrees}
+                self.tried.append(about | told)
+                print(f"tried {about}: {told['processor_seconds']:.2f} s of the processor", flush=True)
             chosen[name] = min((one for one in found if one[2] >= AGREE), key=lambda one: one[0])[1]
         return chosen
 
-    def measure(self, work: str, queries: int, variants: list[tuple[str, dict]]) -> None:
+    def measure(self, work: str, queries: int, variants: list[tuple[str, dict]], rounds: int) -> None:
         """Rounds of one work, the tools taking turns, the floor first."""
-        floors: list[float] = []
+        floors: list[dict] = []
         told: dict[int, list[dict]] = {place: [] for place in range(len(variants))}
-        for _ in range(self.rounds):
-            floors.append(self.tools["whence"].do("floor")["seconds"])
+        for _ in range(rounds):
+            floors.append(self.tools["whence"].do("floor"))
             for place, (name, setting) in enumerate(variants):
                 given = setting if work == "fit" else {"queries": queries} | setting
                 keep = None if work == "fit" else self.folder / f"{place}.npy"
                 told[place].append(self.tools[name].do(work, keep, **given))
+                print(name, work, given, told[place][-1], flush=True)
         for place, (name, setting) in enumerate(variants):
             of = {key: statistics.median(one[key] for one in told[place]) for key in told[place][0]}
             row = {"work": work, "queries": queries, "tool": name, "setting": setting} | of
-            row |= {"floor_seconds": statistics.median(floors), "rounds": [one["seconds"] for one in told[place]]}
+            row |= {f"floor_{key}": statistics.median(one[key] for one in floors) for key in TIMES}
+            row |= {f"rounds_{key}": [one[key] for one in told[place]] for key in TIMES}
             row["preparation_seconds"] = max(one["preparation_seconds"] for one in told[place])
             if work != "fit":
                 own = self.folder / f"{name} {work} {queries} exact.npy"
@@ -143,7 +147,6 @@ class Bench:
                     "spearman_whence_full_rank": agreement(mine, ours) if ours.is_file() else None,
                 }
             self.rows.append(row)
-            print(f"{name}, {work}, {queries} queries, {setting}: {of['seconds']:.2f} s, floor {row['floor_seconds']:.2f} s")
 
 
 def agreement(file: Path, other: Path) -> float:
@@ -155,14 +158,21 @@ def agreement(file: Path, other: Path) -> float:
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=str(ROOT / "sample_data/models/large"), help="folder of a causal language model")
+    parser.add_argument(
+        "--model", default=str(ROOT / "sample_data/models/large"), help="folder of a causal language model"
+    )
     parser.add_argument("--corpus", default=str(ROOT / "sample_data/corpus.jsonl"))
     parser.add_argument("--queries-file", default=str(ROOT / "sample_data/queries.jsonl"))
     parser.add_argument("--layers", default="mlp")
     parser.add_argument("--fit-documents", type=int, default=256)
-    parser.add_argument("--documents", type=int, default=128, help="documents that are scored, the first of those fitted")
+    parser.add_argument(
+        "--documents", type=int, default=128, help="documents that are scored, the first of those fitted"
+    )
     parser.add_argument("--length", type=int, default=64, help="tokens of a document; shorter ones are left out")
     parser.add_argument("--queries", type=int, nargs="+", default=[64, 8])
+    parser.add_argument("--works", nargs="+", default=["fit", "documents", "tokens"])
+    parser.add_argument("--rank-errors", type=float, nargs="+", default=RANK_ERRORS, help="tried of Whence")
+    parser.add_argument("--ranks", type=int, nargs="+", default=RANKS, help="tried of kronfluence")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -172,6 +182,8 @@ def main() -> None:
     python = environment(given.environment)
     with tempfile.TemporaryDirectory() as made:
         bench = measured(given, python, Path(made))
+    if "fit" not in given.works:
+        bench.rows = [row for row in bench.rows if row["work"] != "fit"]
     told = {
         "date": str(date.today()), "cores": os.cpu_count(), "threads": given.threads, "load": os.getloadavg()[0],
         "model": Path(given.model).name, "layers": given.layers, "fit_documents": given.fit_documents,
@@ -193,13 +205,26 @@ def measured(given: argparse.Namespace, python: Path, folder: Path) -> Bench:
     whence = Tool("whence", sys.executable, task, folder)
     task["layer_names"] = whence.layers
     tools = {"whence": whence} | {name: Tool(name, python, task, folder) for name in ("kronfluence", "bergson")}
-    bench = Bench(tools, folder, given.rounds)
-    bench.measure("fit", 0, [(name, {}) for name in tools])
+    settings = {
+        "whence": [{"rank_error": error} for error in (None, *given.rank_errors)],
+        "kronfluence": [{"rank": rank} for rank in (None, *given.ranks)],
+        "bergson": [{}],
+    }
+    bench = Bench(tools, settings, folder)
+    fits = given.rounds if "fit" in given.works else 1
+    bench.measure("fit", 0, [(name, {}) for name in tools], fits)  # what is scored needs the factors too
     for queries in given.queries:
-        for work in ("documents", "tokens"):
+        for work in (work for work in given.works if work != "fit"):
             chosen = bench.choose(work, queries)
-            full = [("kronfluence", {"rank": None})] if chosen["kronfluence"]["rank"] else []
-            bench.measure(work, queries, [*chosen.items(), *full])
+            variants = list(chosen.items())
+            if work == "tokens":  # one at full rank and one at the highest low rank, whichever of them is the quickest
+                others = [{"rank": None}, bench.settings["kronfluence"][1]]
+                variants += [
+                    ("kronfluence", one)
+                    for one in others
+                    if (one["rank"] is None) == bool(chosen["kronfluence"]["rank"])
+                ]
+            bench.measure(work, queries, variants, given.rounds)
     for tool in tools.values():
         tool.end()
     return bench

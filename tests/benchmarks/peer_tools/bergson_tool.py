@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import bergson.build as build
 import numpy as np
 from bergson.build import build_worker
 from bergson.config.config import HessianConfig, IndexConfig, InversionConfig, PreprocessConfig, ScoreConfig
@@ -14,8 +15,6 @@ from bergson.score import score
 from bergson.utils.worker_utils import setup_model_and_peft
 from datasets import Dataset, disable_progress_bars
 from serve import Clock, serve
-
-import bergson.build as build
 
 disable_progress_bars()
 

@@ -22,9 +22,7 @@ def write_inputs(folder: Path, given: argparse.Namespace) -> dict:
         files[count] = str(file)
     told = {
         "documents": [start + one["ids"] for one in documents],
-        "queries": [
-            {"sequence": start + one["ids"], "first": len(start + one["ids"]) - 2} for one in queries
-        ],
+        "queries": [{"sequence": start + one["ids"], "first": len(start + one["ids"]) - 2} for one in queries],
     }
     sequences.write_text(json.dumps(told))
     return {"corpus": str(corpus), "queries": files, "sequences": str(sequences)}

@@ -1,7 +1,7 @@
 """A tool in a process of its own: one work per line of standard input, one answer per line of standard output.
 
-A tool has ``fit()``, ``documents(queries, setting)`` and ``tokens(queries, setting)``; it says itself which part of each
-is timed (:class:`Clock`), so that reading, loading and the preparation of queries can be kept apart in all alike.
+A tool has ``fit()``, ``documents(queries, setting)`` and ``tokens(queries, setting)``; it says itself which part of
+each is timed (:class:`Clock`), so that reading, loading and the preparation of queries are kept apart in all alike.
 """
 
 import json

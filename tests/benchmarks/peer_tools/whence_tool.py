@@ -89,11 +89,9 @@ class Whence:
     def tokens(self, queries: int, rank_error: float | None = None) -> np.ndarray:
         directions, _ = self._prepare(queries, rank_error)
         file, count = self.folder / "tokens.parquet", self.task["documents"]
-        scorer = Scorer(
-            self.model, self.layers, directions, {n: n for n in range(queries)}, self.task["batch_tokens"]
-        )
+        scorer = Scorer(self.model, self.layers, directions, {n: n for n in range(queries)}, self.task["batch_tokens"])
         wanted = {document: range(queries) for document in range(count)}
-        lengths = {document: self.task["length"] + 1 for document in range(count)}
+        lengths = dict.fromkeys(range(count), self.task["length"] + 1)
         with self.clock:
             write_table(token_table(scorer.position(wanted, self.scored, lengths, SilentProgress())), file)
         table = pq.read_table(file)
