@@ -30,7 +30,7 @@ from engine.token_pass import Scorer
 from engine.windows import shard_windows
 
 BFLOAT16 = 0.9
-"""Rank correlation of documents with the model in bfloat16: 0.94 to 1.00; with another completion token's at most 0.82."""
+"""Rank correlation of documents with the model in bfloat16: 0.94 to 1.00; with another completion token at most 0.8."""
 RANK_ERROR = 0.3
 """Bound asked for; influence must then be within that share of what norms allow, ``|P| |gradient|``."""
 PATHS = 1e-5

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -102,6 +103,7 @@ class Bench:
     tools: dict[str, Tool]
     settings: dict[str, list[dict]]
     folder: Path
+    until: float
     rows: list[dict] = field(default_factory=list)
     tried: list[dict] = field(default_factory=list)
 
@@ -125,7 +127,9 @@ class Bench:
         """Rounds of one work, the tools taking turns, the floor first."""
         floors: list[dict] = []
         told: dict[int, list[dict]] = {place: [] for place in range(len(variants))}
-        for _ in range(rounds):
+        for number in range(rounds):
+            if number and time.monotonic() > self.until:
+                break
             floors.append(self.tools["whence"].do("floor"))
             for place, (name, setting) in enumerate(variants):
                 given = setting if work == "fit" else {"queries": queries} | setting
@@ -137,6 +141,7 @@ class Bench:
             row = {"work": work, "queries": queries, "tool": name, "setting": setting} | of
             row |= {f"floor_{key}": statistics.median(one[key] for one in floors) for key in TIMES}
             row |= {f"rounds_{key}": [one[key] for one in told[place]] for key in TIMES}
+            row["rounds"] = len(floors)
             row["preparation_seconds"] = max(one["preparation_seconds"] for one in told[place])
             if work != "fit":
                 own = self.folder / f"{name} {work} {queries} exact.npy"
@@ -175,6 +180,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=RANKS, help="tried of kronfluence")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no second or later round begins")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--environment", type=Path, default=Path.home() / ".cache/whence/peers")
     parser.add_argument("--out", type=Path, default=Path("peers"))
@@ -210,7 +216,7 @@ def measured(given: argparse.Namespace, python: Path, folder: Path) -> Bench:
         "kronfluence": [{"rank": rank} for rank in (None, *given.ranks)],
         "bergson": [{}],
     }
-    bench = Bench(tools, settings, folder)
+    bench = Bench(tools, settings, folder, time.monotonic() + 60 * given.minutes)
     fits = given.rounds if "fit" in given.works else 1
     bench.measure("fit", 0, [(name, {}) for name in tools], fits)  # what is scored needs the factors too
     for queries in given.queries:

@@ -47,12 +47,13 @@ def _is(row: dict, against: str) -> bool:
 def markdown(told: dict) -> str:
     """Both tables."""
     columns = [
-        "work", "queries", "tool", "setting", "seconds", "processor seconds", "over the floor", "Whence's share",
-        "preparing queries, s", "peak memory, MB", "rank correlation with own full rank", "with Whence's",
+        "work", "queries", "tool", "setting", "rounds", "seconds", "processor seconds", "over the floor",
+        "Whence's share", "preparing queries, s", "peak memory, MB", "rank correlation with own full rank",
+        "with Whence's",
     ]  # fmt: skip
     lines = [
         f"Model {told['model']}, layers {told['layers']}, {told['fit_documents']} documents fitted and "
-        f"{told['documents']} scored, {told['tokens_per_document']} tokens each; medians of {told['rounds']} rounds, "
+        f"{told['documents']} scored, {told['tokens_per_document']} tokens each; medians of rounds, "
         f"{told['threads']} threads on {told['cores']} cores, load {told['load']:.1f}, {told['date']}. "
         "Ratios of seconds by the wall / of the processor.",
         "",
@@ -66,9 +67,10 @@ def markdown(told: dict) -> str:
         )  # fmt: skip
         setting = ", ".join(f"{key} {'full' if value is None else value}" for key, value in row["setting"].items())
         correlations = [row.get("spearman_own_full_rank"), row.get("spearman_whence_full_rank")]
+        over = _both(row, row, "floor_")
         lines.append(
-            f"| {row['work']} | {row['queries'] or ''} | {row['tool']} | {setting} | {row['seconds']:.2f} | "
-            f"{row['processor_seconds']:.2f} | {_both(row, row, 'floor_')} | {_both(ours, row)} | "
+            f"| {row['work']} | {row['queries'] or ''} | {row['tool']} | {setting} | {row['rounds']} | "
+            f"{row['seconds']:.2f} | {row['processor_seconds']:.2f} | {over} | {_both(ours, row)} | "
             f"{row['preparation_seconds']:.1f} | {row['peak_bytes'] / 1e6:.0f} | "
             + " | ".join("" if one is None else f"{one:.3f}" for one in correlations)
             + " |"
