@@ -23,6 +23,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -187,22 +188,26 @@ def main() -> None:
     given = parser.parse_args()
     python = environment(given.environment)
     with tempfile.TemporaryDirectory() as made:
-        bench = measured(given, python, Path(made))
-    if "fit" not in given.works:
-        bench.rows = [row for row in bench.rows if row["work"] != "fit"]
+        for bench in measured(given, python, Path(made)):
+            write(given, bench)
+    print(given.out.with_suffix(".md").read_text())
+
+
+def write(given: argparse.Namespace, bench: Bench) -> None:
+    """Tables of what is measured so far."""
+    rows = [row for row in bench.rows if row["work"] in given.works]
     told = {
         "date": str(date.today()), "cores": os.cpu_count(), "threads": given.threads, "load": os.getloadavg()[0],
         "model": Path(given.model).name, "layers": given.layers, "fit_documents": given.fit_documents,
-        "documents": given.documents, "tokens_per_document": given.length, "rounds": given.rounds,
-        "rows": bench.rows, "tried": bench.tried, "verdicts": verdicts(bench.rows),
+        "documents": given.documents, "tokens_per_document": given.length,
+        "rows": rows, "tried": bench.tried, "verdicts": verdicts(rows),
     }  # fmt: skip
     given.out.with_suffix(".json").write_text(json.dumps(told, indent=1))
     given.out.with_suffix(".md").write_text(markdown(told))
-    print(markdown(told))
 
 
-def measured(given: argparse.Namespace, python: Path, folder: Path) -> Bench:
-    """All works of all tools."""
+def measured(given: argparse.Namespace, python: Path, folder: Path) -> Iterator[Bench]:
+    """All works of all tools, given after each."""
     task = {
         "model": str(Path(given.model).resolve()), "layers": given.layers, "context": None, "damping_factor": 0.1,
         "batch_tokens": given.batch_tokens, "length": given.length, "documents": given.documents,
@@ -219,21 +224,18 @@ def measured(given: argparse.Namespace, python: Path, folder: Path) -> Bench:
     bench = Bench(tools, settings, folder, time.monotonic() + 60 * given.minutes)
     fits = given.rounds if "fit" in given.works else 1
     bench.measure("fit", 0, [(name, {}) for name in tools], fits)  # what is scored needs the factors too
+    yield bench
     for queries in given.queries:
         for work in (work for work in given.works if work != "fit"):
             chosen = bench.choose(work, queries)
             variants = list(chosen.items())
             if work == "tokens":  # one at full rank and one at the highest low rank, whichever of them is the quickest
-                others = [{"rank": None}, bench.settings["kronfluence"][1]]
-                variants += [
-                    ("kronfluence", one)
-                    for one in others
-                    if (one["rank"] is None) == bool(chosen["kronfluence"]["rank"])
-                ]
+                other = bench.settings["kronfluence"][0 if chosen["kronfluence"]["rank"] else 1]
+                variants.append(("kronfluence", other))
             bench.measure(work, queries, variants, given.rounds)
+            yield bench
     for tool in tools.values():
         tool.end()
-    return bench
 
 
 if __name__ == "__main__":
