@@ -67,7 +67,7 @@ def markdown(told: dict) -> str:
         )  # fmt: skip
         setting = ", ".join(f"{key} {'full' if value is None else value}" for key, value in row["setting"].items())
         correlations = [row.get("spearman_own_full_rank"), row.get("spearman_whence_full_rank")]
-        over = _both(row, row, "floor_")
+        over = "" if row["work"] == "fit" else _both(row, row, "floor_")  # it is that of the scored documents
         lines.append(
             f"| {row['work']} | {row['queries'] or ''} | {row['tool']} | {setting} | {row['rounds']} | "
             f"{row['seconds']:.2f} | {row['processor_seconds']:.2f} | {over} | {_both(ours, row)} | "
