@@ -21,7 +21,8 @@ from engine.directions import Directions, choose_directions, full_directions
 from engine.document_pass import score_documents
 from engine.ekfac import LayerFactors
 from engine.factors import read_factors, run_cutting
-from engine.model import LanguageModel, TrackedLayer, prepare, tracked_layers
+from engine.layers import TrackedLayer, tracked_layers
+from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, read_query_gradients
 from engine.settings import FitSettings

@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from engine import FitSettings, QuerySettings, fit, query
 from engine.batching import batches
-from engine.capture import capture, run_network
+from engine.capture import batch_gradients
 from engine.directions import choose_directions, full_directions, multiply_out
 from engine.document_pass import score_documents, shard_table
 from engine.factors import Fitting, fit_data, read_factors, run_cutting
-from engine.losses import token_log_probs
-from engine.model import load_model, tracked_layers
+from engine.layers import tracked_layers
+from engine.model import load_model
 from engine.progress import SilentProgress
 from engine.queries import read_query_gradients
 from engine.settings import ScoreSettings
@@ -104,10 +104,7 @@ class Whence:
         """One forward and one activation-only backward pass over the documents, float32."""
         with self.clock:
             for batch in batches(self.scored, self.task["batch_tokens"], self.model.device):
-                with capture(self.layers) as tape:
-                    logits, _ = run_network(self.model, batch.input_ids)
-                    log_probs = token_log_probs(logits, batch.targets)
-                    torch.autograd.grad(log_probs.sum(), list(tape.outputs.values()))
+                batch_gradients(self.model, self.layers, batch)
 
 
 if __name__ == "__main__":
