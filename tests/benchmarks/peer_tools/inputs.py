@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from engine.corpus import read_corpus, read_queries, tokenize
-from engine.model import load_tokenizer
+from engine.loading import load_tokenizer
 
 
 def write_inputs(folder: Path, given: argparse.Namespace) -> dict:

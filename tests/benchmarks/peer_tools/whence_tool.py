@@ -18,7 +18,7 @@ from engine.directions import choose_directions, full_directions, multiply_out
 from engine.document_pass import score_documents, shard_table
 from engine.factors import Fitting, fit_data, read_factors, run_cutting
 from engine.layers import tracked_layers
-from engine.model import load_model
+from engine.loading import load_model
 from engine.progress import SilentProgress
 from engine.queries import read_query_gradients
 from engine.settings import ScoreSettings
