@@ -140,7 +140,7 @@ def provenance(run: Run, completion: Completion) -> dict[str, str | float]:
         "prompt": completion.prompt,
         "completion": completion.text,
         "measurement": text.MEASUREMENTS[run.measurement],
-        "influence_unit": f"{run.unit} per unit of weight",
+        "influence_unit": run.influence_unit,
         "curvature": run.estimator,
         "damping_factor": run.query["settings"]["damping_factor"],
         "computed": run.score.get("finished", ""),

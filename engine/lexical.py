@@ -13,15 +13,30 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import bm25s
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
-from engine.store import RunFolder
+from engine.store import RunFolder, write_table
 
 MAX_CANDIDATES = 10_000
 CANDIDATE_SHARE = 0.1
 K1, B = 1.5, 0.75
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+
+
+def write_lexical(folder: RunFolder, query_tokens: Sequence[np.ndarray], query_texts: Sequence[str]) -> None:
+    """Write a run's table of lexical scores: columns document, ``tfidf.<query>``, ``bm25.<query>``.
+
+    Args:
+        folder: The run.
+        query_tokens: Token ids of prompt and completion of each query.
+        query_texts: Prompt and completion of each query.
+    """
+    scores = {"tfidf": tfidf(folder, query_tokens), "bm25": bm25(folder, query_texts)}
+    columns = {"document": np.arange(scores["tfidf"].shape[1], dtype=np.int32)}
+    columns |= {f"{name}.{query}": row for name, rows in scores.items() for query, row in enumerate(rows)}
+    write_table(pa.table(columns), folder.lexical)
 
 
 def tfidf(folder: RunFolder, query_tokens: Sequence[np.ndarray]) -> np.ndarray:

@@ -25,6 +25,8 @@ NO_DIRECTIONS = (
     "drawn at random -- it has influence by prediction, but none by position, by layer or of other texts -- ask for "
     "influence by prediction, or fit another run with --estimator ekfac."
 )
+IMPORTED_UNIT = "units of the imported scores"
+"""What an imported influence is in: no more is known of it."""
 NEAR = 3
 """Titles suggested when a name is unknown."""
 COLUMNS = 500
@@ -88,7 +90,12 @@ class Run:
     @property
     def model_name(self) -> str:
         """Last part of the model's name, readable."""
-        return Path(self.fit["model"]).name
+        return Path(self.fit["model"]).name if self.fit["model"] else "Unknown model"
+
+    @property
+    def imported(self) -> str:
+        """Which program computed the influence, where it was imported (:mod:`engine.importing`); empty for our own."""
+        return self.score.get("imported", {}).get("tool", "")
 
     @property
     def measurement(self) -> str:
@@ -96,12 +103,24 @@ class Run:
 
     @property
     def unit(self) -> str:
-        """Unit of the measurement; influence is in it per unit of weight on a document."""
-        return UNITS[self.measurement]
+        """Unit of the measurement."""
+        return UNITS.get(self.measurement, "an unknown unit")
+
+    @property
+    def influence_unit(self) -> str:
+        """Unit of every influence: that of the measurement per unit of weight on a document, unless it was imported."""
+        return IMPORTED_UNIT if self.imported else f"{self.unit} per unit of weight"
+
+    @property
+    def short_unit(self) -> str:
+        """:attr:`influence_unit` for the head of a narrow column."""
+        return "imported" if self.imported else f"{self.unit}/weight"
 
     @property
     def estimator(self) -> str:
         """Readable name of the curvature's approximation."""
+        if self.imported:
+            return f"as {self.imported} computed it"
         return ESTIMATORS[self.fit["settings"].get("estimator", "ekfac")]  # older runs know only one
 
     @property
@@ -110,16 +129,25 @@ class Run:
         return self.estimator == ESTIMATORS[SAMPLED]
 
     @property
+    def damping(self) -> str:
+        """Damping in words."""
+        factor = self.query["settings"]["damping_factor"]
+        return f"as {self.imported} set it" if self.imported else f"{factor:g} × the mean curvature of each layer"
+
+    @property
     def token_kinds(self) -> tuple[str, ...]:
-        """Definitions of token influence that the run has; the first is the usual one."""
+        """Definitions of token influence that the run has, the usual one first; none where only sums were imported."""
+        if self.imported:
+            return tuple(self.score["imported"]["token_kinds"])
         return ("prediction",) if self.is_sampled else TOKEN_KINDS
 
     def need_directions(self) -> None:
         """Go on only if the run can score what passes through tokens, and texts that are not in its corpus.
 
         Raises:
-            RunError: If its influence was sampled.
+            RunError: If its influence was imported or sampled.
         """
+        self.folder.need_model()
         if self.is_sampled:
             raise RunError(f"{self.path}: {NO_DIRECTIONS}")
 
@@ -127,7 +155,7 @@ class Run:
         """Go on only if the run can answer for a completion that it has not studied, while one waits.
 
         Raises:
-            RunError: If its influence was sampled, or each completion is refined for minutes.
+            RunError: If its influence was imported or sampled, or each completion is refined for minutes.
         """
         self.need_directions()
         if self.estimator == ESTIMATORS[REFINED]:
@@ -227,7 +255,7 @@ class Run:
         norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
         baselines = f"""
             "gradient_dot.{query}" AS gradient_dot,
-            "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
+            "gradient_dot.{query}" / nullif(gradient_norm * '{norm!r}'::DOUBLE, 0) AS gradient_cosine,
             "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
             gradient_norm
         """

@@ -142,12 +142,7 @@ class _Score:
             self.progress.start("Lexical scores", len(self.queries), "queries")
             texts = [query["prompt"] + query["completion"] for query in self.queries]
             ids = [tokenize(self.model.tokenizer, text).ids for text in texts]
-            tfidf = lexical.tfidf(self.folder, ids)
-            bm25 = lexical.bm25(self.folder, texts)
-            columns = {"document": np.arange(tfidf.shape[1], dtype=np.int32)}
-            columns |= {f"tfidf.{number}": tfidf[number] for number in numbers}
-            columns |= {f"bm25.{number}": bm25[number] for number in numbers}
-            write_table(pa.table(columns), self.folder.lexical)
+            lexical.write_lexical(self.folder, ids, texts)
             self.progress.advance(len(self.queries))
             self.progress.finish()
         table = pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}" for number in numbers])

@@ -64,7 +64,7 @@ def _table(run: Run, title: str, ranking: pd.DataFrame) -> Table:
     add_column(table, "Document", max_width=44)
     add_column(table, "Source")
     add_column(table, "Language")
-    for name in (f"Influence\n({run.unit}/weight)", "Share", "Gradient\ncosine", "BM25"):
+    for name in (f"Influence\n({run.short_unit})", "Share", "Gradient\ncosine", "BM25"):
         add_column(table, name, right=True)
     for row in ranking.itertuples():
         table.add_row(
@@ -99,7 +99,7 @@ def query_list(run: Run) -> list[Table]:
             printable(row.title),
             printable(row.kind),
             printable(row.language),
-            f"{row.log_prob:.2f}",
+            f"{row.log_prob:.2f}" if math.isfinite(row.log_prob) else "-",
             printable(first["title"]),
         )
     return [table]
@@ -124,7 +124,7 @@ def token_texts(run: Run, document: int, found: TokenInfluence) -> list[Text | T
     for unit, value in zip(units, sums, strict=True):
         body.append_text(printable(text[unit.start : unit.end], _heat(value / largest)))
     table = Table(title="Strongest pieces", title_justify="left", header_style="dim")
-    for name in ("Text", "Character", f"Influence ({run.unit}/weight)"):
+    for name in ("Text", "Character", f"Influence ({run.short_unit})"):
         table.add_column(name, justify="right" if name != "Text" else "left")
     for place in sorted(range(len(units)), key=lambda at: -abs(sums[at]))[:10]:
         unit = units[place]

@@ -73,6 +73,10 @@ from engine.errors import FormatError, RunError
 from engine.settings import deciding
 
 FORMAT = 1
+NO_MODEL = (
+    "this run's influence was computed by {tool} and imported: it holds neither a model nor its curvature -- what is "
+    "asked for needs them -- compute a run of the same corpus with `python -m engine fit`, `query` and `score`."
+)
 STEPS = ("fit", "query", "score")
 FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
 """Folders that each step writes."""
@@ -254,6 +258,16 @@ class RunFolder:
     def is_finished(self, step: str) -> bool:
         return self.manifest().get("steps", {}).get(step, {}).get("state") == "finished"
 
+    def need_model(self) -> None:
+        """Go on only if the run was computed here, so that there are a model and its curvature.
+
+        Raises:
+            RunError: If its influence was imported.
+        """
+        imported = self.manifest().get("steps", {}).get("score", {}).get("imported")
+        if imported:
+            raise RunError(f"{self.path}: {NO_MODEL.format(tool=imported['tool'])}")
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one writing process.
@@ -298,8 +312,9 @@ def running_step(
         inputs: What the step depends on: hashes of model, corpus, queries.
 
     Raises:
-        RunError: If the step was started or finished with other settings or inputs.
+        RunError: If the step was started or finished with other settings or inputs, or the run was imported.
     """
+    folder.need_model()
     manifest: dict[str, Any] = {"format": FORMAT, "steps": {}} | folder.manifest()
     entry = manifest["steps"].get(step)
     settings, inputs = json.loads(json.dumps(settings)), json.loads(json.dumps(inputs))

@@ -1,9 +1,12 @@
 """The one way to ask duckdb about Parquet files (no torch)."""
 
 import glob
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+
+SORTING = "1GB"
 
 
 def open_tables(**tables: Path) -> duckdb.DuckDBPyConnection:
@@ -15,7 +18,20 @@ def open_tables(**tables: Path) -> duckdb.DuckDBPyConnection:
     Args:
         tables: The Parquet file of each table, or the folder of its files.
     """
-    connection = duckdb.cursor()
+    return _knowing(duckdb.cursor(), tables)
+
+
+def open_for_sorting(folder: Path, **tables: Path) -> duckdb.DuckDBPyConnection:
+    """:func:`open_tables` for joins and sorts of many rows: memory beyond :data:`SORTING` goes to disk.
+
+    Args:
+        folder: Where it goes, until the connection is closed.
+        tables: As of :func:`open_tables`.
+    """
+    return _knowing(duckdb.connect(config={"memory_limit": SORTING, "temp_directory": str(folder)}), tables)
+
+
+def _knowing(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Path]) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_progress_bar = false")
     for name, path in tables.items():
         connection.execute(f"CREATE TEMP VIEW {name} AS FROM read_parquet('{_pattern(path)}')")

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.corpus import Document, Window, cut_windows, tokenize
-from engine.model import LanguageModel
 from engine.progress import Progress
 from engine.store import RunFolder, writing
 
@@ -55,7 +54,7 @@ class Cutting:
 
 
 def write_corpus(
-    folder: RunFolder, documents: Iterable[Document], model: LanguageModel, cutting: Cutting, progress: Progress
+    folder: RunFolder, documents: Iterable[Document], tokenizer: Any, cutting: Cutting, progress: Progress
 ) -> dict[str, Any]:
     """Tokenise the corpus into the run's two tables, streaming.
 
@@ -73,7 +72,7 @@ def write_corpus(
         while group := list(islice(stream, DOCUMENTS_PER_SHARD)):
             document_rows, token_rows = [], []
             for number, document in group:
-                tokens = tokenize(model.tokenizer, document.text)
+                tokens = tokenize(tokenizer, document.text)
                 windows = len(cutting.windows(number, document.id, tokens.ids))
                 document_rows.append({"document": number, **vars(document), "tokens": len(tokens), "windows": windows})
                 token_rows.append(
