@@ -207,7 +207,7 @@ class Run:
     @cached_property
     def scored_documents(self) -> int:
         """How many documents were scored; the prefilter leaves some out."""
-        return sum(pq.read_metadata(file).num_rows for file in self.folder.shards("documents").glob("*.parquet"))
+        return sum(pq.read_metadata(file).num_rows for file in self.folder.shard_files("documents"))
 
     def text(self, document: int) -> str:
         """A document's text."""
@@ -252,15 +252,16 @@ class Run:
         chosen = known if tokens is None else sorted(set(tokens))
         if not set(chosen) <= set(known) or not chosen:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
-        norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        known_norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        norm = repr(known_norm) if np.isfinite(known_norm) else "NULL"  # of an imported run
         baselines = f"""
             "gradient_dot.{query}" AS gradient_dot,
-            "gradient_dot.{query}" / nullif(gradient_norm * '{norm!r}'::DOUBLE, 0) AS gradient_cosine,
+            "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
             "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
             gradient_norm
         """
         rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
-        with open_tables(documents=self.folder.shards("documents"), lexical=self.folder.lexical) as tables:
+        with open_tables(documents=self.folder.shard_files("documents"), lexical=self.folder.lexical) as tables:
             table = tables.execute(f"SELECT document, {baselines} {rows}").df()
             total = np.zeros(len(table), dtype=np.float32)
             for start in range(0, len(chosen), COLUMNS):
@@ -278,7 +279,7 @@ class Run:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         completion_tokens = len(self._known_tokens(query))
         on_demand = self.folder.on_demand(kind, query, document)
-        stored = on_demand if on_demand.is_file() else self.folder.shards(TABLE_OF_KIND[kind])
+        stored = [on_demand] if on_demand.is_file() else self.folder.shard_files(TABLE_OF_KIND[kind])
         statement = "SELECT positions, influence FROM tokens WHERE query = $query AND document = $document"
         wanted = {"query": int(query), "document": int(document)}  # a table's cells are numpy's
         with open_tables(tokens=stored) as tables:
@@ -294,7 +295,7 @@ class Run:
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         statement = "SELECT document FROM tokens WHERE query = $query ORDER BY document"
-        with open_tables(tokens=self.folder.shards(TABLE_OF_KIND[kind])) as tables:
+        with open_tables(tokens=self.folder.shard_files(TABLE_OF_KIND[kind])) as tables:
             rows = tables.execute(statement, {"query": int(query)}).fetchall()
         on_demand = self.folder.on_demand(kind, query, 0).parent.glob(f"{kind}-{query}-*.parquet")
         return sorted({row[0] for row in rows} | {int(file.stem.split("-")[-1]) for file in on_demand})
@@ -303,7 +304,7 @@ class Run:
         """:meth:`token_influence` of every document that has them, with its number, in order; read in one go."""
         documents = self.documents_with_tokens(query, kind)
         rows = len(self._known_tokens(query))
-        files = sorted(self.folder.shards(TABLE_OF_KIND[kind]).glob("*.parquet"))
+        files = self.folder.shard_files(TABLE_OF_KIND[kind])
         table = pq.read_table(files, columns=["document", "influence"], filters=[("query", "=", int(query))])
         place = {number: row for row, number in enumerate(table["document"].to_pylist())}
         for document in documents:

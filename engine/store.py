@@ -26,6 +26,7 @@
                                     gradient_dot.<query>, hidden.<query>
       score/readings/<key>/...      with the estimator bif: log-probabilities at each draw of the weights (engine.bif);
                                     the key is a hash of all that they depend on
+      score/<table>/gathered.parquet   in place of many shards, once all are finished
       score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions); no rows with
                                     the estimator bif
       score/prediction/<shard>.parquet   the same for prediction influence
@@ -73,6 +74,8 @@ from engine.errors import FormatError, RunError
 from engine.settings import deciding
 
 FORMAT = 1
+GATHERED = "gathered.parquet"
+"""File of all shards of a table, which takes their place."""
 NO_MODEL = (
     "this run's influence was computed by {tool} and imported: it holds neither a model nor its curvature -- what is "
     "asked for needs them -- compute a run of the same corpus with `python -m engine fit`, `query` and `score`."
@@ -80,7 +83,7 @@ NO_MODEL = (
 STEPS = ("fit", "query", "score")
 FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
 """Folders that each step writes."""
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb")
 DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -177,6 +180,11 @@ class RunFolder:
     def shards(self, table: str) -> Path:
         """Folder of the shards of ``documents``, ``tokens`` or ``prediction``."""
         return self.path / "score" / table
+
+    def shard_files(self, table: str) -> list[Path]:
+        """Files of a table of scores, in order: its :meth:`shards`, or the one file they were gathered in."""
+        gathered = self.shards(table) / GATHERED
+        return [gathered] if gathered.is_file() else sorted(self.shards(table).glob("*.parquet"))
 
     def shard(self, table: str, number: int) -> Path:
         """One of the :meth:`shards`."""

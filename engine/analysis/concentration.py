@@ -160,7 +160,7 @@ def influence_of_tokens(run: Run, rows: pd.DataFrame) -> np.ndarray:
         run: The run.
         rows: Rows of :attr:`engine.run.Run.query_tokens`.
     """
-    files = sorted(run.folder.shards("documents").glob("*.parquet"))
+    files = run.folder.shard_files("documents")
     names = [f"influence.{query}.{token}" for query, token in zip(rows["query"], rows["token"], strict=True)]
     columns = pq.read_table(files, columns=names)
     return np.stack([columns[name].to_numpy() for name in names]).astype(np.float64)

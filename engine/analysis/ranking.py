@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from engine.run import Run
@@ -82,8 +83,9 @@ def _sizes(run: Run, query: int, table: pd.DataFrame, size: Size, tokens: Sequen
 def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Rows by a column, the highest first, with ``rank`` and with ``share`` of all that has its sign."""
     positive, negative = table[column].clip(lower=0).sum(), table[column].clip(upper=0).sum()
-    totals = table[column].map(lambda value: positive if value > 0 else negative)
-    table = table.assign(share=(table[column] / totals.where(totals != 0)).fillna(0.0))
+    totals = np.where(table[column] > 0, positive, negative)
+    shares = np.divide(table[column], totals, out=np.zeros(len(table)), where=totals != 0)
+    table = table.assign(share=np.nan_to_num(shares))
     table = table.sort_values([column, "document"], ascending=[False, True], ignore_index=True)
     table.insert(0, "rank", range(1, len(table) + 1))
     return table

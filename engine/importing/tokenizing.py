@@ -11,10 +11,13 @@ WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]")
 class Words:
     """Called as a Hugging Face tokenizer is: words of a text, and single characters between them, as its tokens."""
 
-    def __call__(self, text: str, **_: Any) -> dict[str, Any]:
-        """``input_ids``, the same for the same word, and ``offset_mapping`` in characters."""
-        found = list(WORD.finditer(text))
-        return {"input_ids": [_id(one[0]) for one in found], "offset_mapping": [one.span() for one in found]}
+    def __call__(self, texts: list[str], **_: Any) -> dict[str, Any]:
+        """Of each text ``input_ids``, the same for the same word, and ``offset_mapping`` in characters."""
+        found = [list(WORD.finditer(text)) for text in texts]
+        return {
+            "input_ids": [[_id(one[0]) for one in words] for words in found],
+            "offset_mapping": [[one.span() for one in words] for words in found],
+        }
 
 
 def tokenizer_of(model: str | None) -> Any:
