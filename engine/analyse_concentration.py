@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_of
+from engine.analysis.concentration import Sign, concentration_and_curve, lorenz_curve, tail_of
 from engine.analysis.inside import inside_documents
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
 from engine.analysis.tails import TailFit
@@ -47,10 +47,10 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
             raise WhenceError("--tokens without --query -- they are of a completion -- say which.")
         return _of_all(run, sign, given.draws)
     query = run.find_query(given.query)
-    found = concentration_of(run, query, given.tokens, given.draws, signs=[sign])
+    found, curve = concentration_and_curve(run, query, given.tokens, sign, given.draws, given.draws)
     tables = {
         "measures": found,
-        "curve": cumulative_curve(run, query, given.tokens, sign, given.draws),
+        "curve": curve,
         "lorenz": lorenz_curve(run, query, given.tokens, sign),
         "tokens": token_concentration(run, [query], sign).drop(columns="query"),
     }
