@@ -72,7 +72,7 @@ def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | Non
     """
     chosen = tokens or None
     table = rank_documents(run, query, chosen) if size is None else rank_by_size(run, query, size, chosen)
-    table["id"] = run.documents.set_index("document")["id"].reindex(table["document"]).to_numpy()
+    table["id"] = run.documents["id"].take(table["document"]).to_numpy()
     if run.training_windows:
         table["left_out"] = -table["influence"] / run.training_windows
     return table

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.ranking import headline, rank_documents
+from engine.analysis.ranking import headline, rank_documents, strongest
 from engine.analysis.units import display_units
 from engine.mixing import mixing
 from engine.run import Run, TokenInfluence
@@ -93,14 +93,14 @@ def query_list(run: Run) -> list[Table]:
     add_column(table, "Language")
     add_column(table, "Nats", right=True)
     add_column(table, "Raised most by", max_width=36)
+    titles, first = run.documents["title"], strongest(run)
     for row in run.queries.itertuples():
-        first = rank_documents(run, row.query).iloc[0]
         table.add_row(
             printable(row.title),
             printable(row.kind),
             printable(row.language),
             f"{row.log_prob:.2f}" if math.isfinite(row.log_prob) else "-",
-            printable(first["title"]),
+            printable(titles[first[row.query]]),
         )
     return [table]
 

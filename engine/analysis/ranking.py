@@ -7,11 +7,14 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from engine.analysis.matrix import influence_matrix
 from engine.run import Run
 
 Size = Literal["gradient_norm", "tokens", "nats"]
 SIZES: tuple[Size, ...] = get_args(Size)
 """What influence may be divided by: the document's gradient norm, its tokens, the completion's nats."""
+BLOCK = 1 << 25
+"""Influences in memory at once."""
 BASELINES = ("gradient_dot", "gradient_cosine", "bm25", "hidden_similarity", "tfidf")
 
 
@@ -36,16 +39,27 @@ def rank_documents(
         share, and the baselines. ``share`` is the document's part of all positive influence
         if its influence is positive, of all negative influence if it is negative.
     """
-    table = run.influence(query, tokens).merge(
-        run.documents[["document", "title", "source", "language", "tokens"]], on="document"
-    )
-    table = _ranked(table, "influence")
+    table = run.influence(query, tokens)
+    about = run.documents[["title", "source", "language", "tokens"]].take(table["document"])
+    table = _ranked(pd.concat([table, about.reset_index(drop=True)], axis=1), "influence")
     if sources:
         table = table[table["source"].isin(list(sources))]
     if languages:
         table = table[table["language"].isin(list(languages))]
     columns = ["rank", "document", "title", "source", "language", "tokens", "influence", "share", *BASELINES]
     return table[columns].reset_index(drop=True)
+
+
+def strongest(run: Run) -> dict[int, int]:
+    """The document that raised each completion most, or lowered it least: the first of :func:`rank_documents`."""
+    numbers = run.queries["query"].tolist()
+    step = max(1, BLOCK // max(len(run.documents), 1))
+    found: dict[int, int] = {}
+    for start in range(0, len(numbers), step):
+        some = numbers[start : start + step]
+        influence = np.nan_to_num(influence_matrix(run, some), nan=-np.inf)
+        found |= dict(zip(some, influence.argmax(1).tolist(), strict=True))
+    return found
 
 
 def rank_by_size(run: Run, query: int, size: Size, tokens: Sequence[int] | None = None) -> pd.DataFrame:
