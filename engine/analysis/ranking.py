@@ -39,9 +39,9 @@ def rank_documents(
         share, and the baselines. ``share`` is the document's part of all positive influence
         if its influence is positive, of all negative influence if it is negative.
     """
-    table = run.influence(query, tokens)
-    about = run.documents[["title", "source", "language", "tokens"]].take(table["document"])
-    table = _ranked(pd.concat([table, about.reset_index(drop=True)], axis=1), "influence")
+    table = _ranked(run.influence(query, tokens), "influence")
+    about = run.documents[["title", "source", "language", "tokens"]].take(table["document"])  # texts are sorted last
+    table = pd.concat([table, about.reset_index(drop=True)], axis=1)
     if sources:
         table = table[table["source"].isin(list(sources))]
     if languages:
@@ -100,7 +100,7 @@ def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
     totals = np.where(table[column] > 0, positive, negative)
     shares = np.divide(table[column], totals, out=np.zeros(len(table)), where=totals != 0)
     table = table.assign(share=np.nan_to_num(shares))
-    table = table.sort_values([column, "document"], ascending=[False, True], ignore_index=True)
+    table = table.take(np.lexsort((table["document"], -table[column]))).reset_index(drop=True)
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
 
