@@ -262,7 +262,8 @@ class _Score:
         passes = {d: sum(self.tokens[q] for q in wanted[d]) if table == "prediction" else 1 for d in wanted}
         self.progress.start(title, sum(int(self.positions[d]) * passes[d] for shard in todo for d in members[shard]))
         for shard in todo:
-            windows = shard_windows(self.folder, shard, self.cutting, set(members[shard]))
+            chosen = set(members[shard])
+            windows = shard_windows(self.folder, shard, self.cutting, chosen) if chosen else []
             here = {document: wanted[document] for document in members[shard]}
             lengths = {document: int(self.positions[document]) for document in members[shard]}
             found = token_table(compute(here, windows, lengths, self.progress))
