@@ -72,7 +72,7 @@ def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | Non
     """
     chosen = tokens or None
     table = rank_documents(run, query, chosen) if size is None else rank_by_size(run, query, size, chosen)
-    table["id"] = run.documents.set_index("document")["id"].reindex(table["document"]).to_numpy()
+    table["id"] = run.documents["id"].take(table["document"]).to_numpy()
     if run.training_windows:
         table["left_out"] = -table["influence"] / run.training_windows
     return table
@@ -140,7 +140,7 @@ def provenance(run: Run, completion: Completion) -> dict[str, str | float]:
         "prompt": completion.prompt,
         "completion": completion.text,
         "measurement": text.MEASUREMENTS[run.measurement],
-        "influence_unit": f"{run.unit} per unit of weight",
+        "influence_unit": run.influence_unit,
         "curvature": run.estimator,
         "damping_factor": run.query["settings"]["damping_factor"],
         "computed": run.score.get("finished", ""),

@@ -17,6 +17,7 @@ from engine.ask.settings import AskSettings
 from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.findings.settings import FindingsSettings
+from engine.importing.settings import ImportSettings
 from engine.index.settings import IndexSettings
 from engine.pipeline import SAMPLES
 from engine.readers.choice import READERS
@@ -81,6 +82,22 @@ def _score(given: argparse.Namespace) -> None:
     from engine.scores import score
 
     score(given.run, read_settings(ScoreSettings, given), progress_module.for_terminal())
+
+
+def _import(given: argparse.Namespace) -> None:
+    from engine.importing.run import import_scores
+
+    settings, reading = read_settings(ImportSettings, given), read_settings(ReadingSettings, given)
+    progress = progress_module.for_terminal()
+    import_scores(given.run, given.scores, given.corpus, given.queries, settings, progress, reading)
+
+
+def _import_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scores", required=True, help="file or folder: Parquet, or of kronfluence or bergson")
+    parser.add_argument("--corpus", required=True, help=f"the documents that were scored, in the same order; {CORPUS}")
+    parser.add_argument("--queries", required=True, help="JSONL file of the completions, in the same order")
+    add_settings(parser, ImportSettings)
+    add_settings(parser.add_argument_group("reading the corpus"), ReadingSettings)
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -325,6 +342,7 @@ VERBS = {
         _score,
         partial(add_settings, settings=ScoreSettings),
     ),
+    "import": Verb("Scores of another program -> a run that every page opens.", _import, _import_flags),
     "run": Verb("All three steps from a TOML file, or of an embedded sample.", _run, _config_flag, of_run=False),
     "top": Verb("Which documents raised or lowered a completion; without --query the completions.", _top, _top_flags),
     "tokens": Verb("Which tokens of a document carry its influence; computed if not stored.", _tokens, _tokens_flags),

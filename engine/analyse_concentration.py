@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_of
+from engine.analysis.concentration import Sign, concentration_and_curve, lorenz_curve, tail_of
 from engine.analysis.inside import inside_documents
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
 from engine.analysis.tails import TailFit
@@ -47,14 +47,15 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
             raise WhenceError("--tokens without --query -- they are of a completion -- say which.")
         return _of_all(run, sign, given.draws)
     query = run.find_query(given.query)
-    found = concentration_of(run, query, given.tokens, given.draws, signs=[sign])
+    found, curve = concentration_and_curve(run, query, given.tokens, sign, given.draws, given.draws)
     tables = {
         "measures": found,
-        "curve": cumulative_curve(run, query, given.tokens, sign, given.draws),
+        "curve": curve,
         "lorenz": lorenz_curve(run, query, given.tokens, sign),
         "tokens": token_concentration(run, [query], sign).drop(columns="query"),
-        "inside": inside_documents(run, query, run.token_kinds[0], given.tokens, sign).drop(columns="document"),
     }
+    for kind in run.token_kinds[:1]:
+        tables["inside"] = inside_documents(run, query, kind, given.tokens, sign).drop(columns="document")
     records = _records(tables)
     try:
         fit = tail_of(run, query, given.tokens, sign)
@@ -66,19 +67,22 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
 def _of_all(run: Run, sign: Sign, draws: int) -> tuple[list[dict[str, Any]], list[Any]]:
     """A row per completion, and whether frequent tokens draw on more documents."""
     whole = token_concentration(run, sign=sign, whole=True)
-    link = frequency_correlation(token_concentration(run, sign=sign), draws=draws)
+    by_token = None if run.imported else token_concentration(run, sign=sign)  # which is of whole completions
     columns = {"title": "Completion", "documents": "Documents", "top_10": "Ten\nstrongest", "top_share": "Top 1%"}
     columns |= {"gini": "Gini", "effective_number": "Effective\nnumber"}
     table = _table("Concentration of every completion", list(columns.values()))
     for row in whole.to_dict("records"):
         table.add_row(Text(CONTROL.sub("", row["title"])), *(_number(name, row[name]) for name in list(columns)[1:]))
+    whole = whole.assign(query=whole["query"].map(run.queries.set_index("query")["id"]))
+    if by_token is None:
+        return _records({"completions": whole}), [table]
+    link = frequency_correlation(by_token, draws=draws)
     links = _table("Do frequent tokens draw on more documents?", ["Version", "Rank correlation", "95% interval", "p"])
     for row in link.to_dict("records"):
         links.add_row(
             row["version"], f"{row['correlation']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}",
             f"{row['p_value']:.2g}",
         )  # fmt: skip
-    whole = whole.assign(query=whole["query"].map(run.queries.set_index("query")["id"]))
     return _records({"completions": whole, "frequency": link}), [table, links]
 
 

@@ -115,7 +115,7 @@ def _multiplier(row: pd.Series) -> str:
 
 
 def _masses(run: Run, mass: pd.DataFrame, name: str, by: str) -> Table:
-    made = _table(by, f"{name}: influence, mean over the completions, {run.unit} per unit of weight")
+    made = _table(by, f"{name}: influence, mean over the completions, {run.influence_unit}")
     for heading in ("Positive", "of all positive", "Negative", "of all negative", "Net", "of all"):
         made.add_column(heading, justify="right", no_wrap=True)
     for group, rows in mass.groupby("group"):

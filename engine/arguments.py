@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from engine.importing.settings import TOOLS
 from engine.readers.choice import READERS
 from engine.settings import ESTIMATORS, PRECONDITIONERS, UNITS
 
 CHOICES = {
     "estimator": list(ESTIMATORS), "measurement": list(UNITS), "dtype": ["float32", "bfloat16", "float64"],
-    "preconditioner": list(PRECONDITIONERS), "reader": list(READERS),
+    "preconditioner": list(PRECONDITIONERS), "reader": list(READERS), "format": list(TOOLS),
+    "token_kind": ["position", "prediction"],
 }  # fmt: skip
 """Words that a setting may have, whatever class it is of."""
 

@@ -9,7 +9,7 @@ import os
 import reprlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,11 +256,19 @@ def tokenize(tokenizer: Any, text: str) -> Tokens:
     Special tokens written out in the text (``<|endoftext|>``) become ordinary characters,
     so that a document cannot smuggle in a control token.
     """
+    (tokens,) = tokenize_all(tokenizer, [text])
+    return tokens
+
+
+def tokenize_all(tokenizer: Any, texts: Sequence[str]) -> list[Tokens]:
+    """:func:`tokenize` of several texts, which is quicker together."""
     encoded = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False
+        list(texts), add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False
     )
-    offsets = np.asarray(encoded["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-    return Tokens(np.asarray(encoded["input_ids"], dtype=np.int32), offsets[:, 0], offsets[:, 1])
+    return [
+        Tokens(np.asarray(ids, dtype=np.int32), *np.asarray(offsets, dtype=np.int32).reshape(-1, 2).T)
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
 
 
 def cut_windows(

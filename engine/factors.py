@@ -140,9 +140,10 @@ def load_fitted(folder: RunFolder, model: LanguageModel | None = None) -> tuple[
         model: The model if it is already loaded; None to load it from where fit found it.
 
     Raises:
-        RunError: If the fit step is not finished, or the model is not the one it used.
+        RunError: If the fit step is not finished, the run was imported, or the model is not the one it used.
     """
     entry = folder.step("fit")
+    folder.need_model()
     settings, inputs = FitSettings(**entry["settings"]), entry["inputs"]
     if model is None:
         model = load_model(entry["model"], settings.device, settings.dtype, settings.context)
@@ -180,7 +181,7 @@ def _read(
 ) -> dict:
     """The corpus as tables of the run; for the manifest where it comes from, how it was read, and its counts."""
     skipped: Skipped = Counter()
-    counts = write_corpus(folder, read_corpus(corpus, reading, skipped), model, cutting, progress)
+    counts = write_corpus(folder, read_corpus(corpus, reading, skipped), model.tokenizer, cutting, progress)
     return {"path": str(corpus), "reading": asdict(reading), "skipped": dict(skipped)} | counts
 
 

@@ -25,6 +25,8 @@ NO_DIRECTIONS = (
     "drawn at random -- it has influence by prediction, but none by position, by layer or of other texts -- ask for "
     "influence by prediction, or fit another run with --estimator ekfac."
 )
+IMPORTED_UNIT = "units of the imported scores"
+"""What an imported influence is in: no more is known of it."""
 NEAR = 3
 """Titles suggested when a name is unknown."""
 COLUMNS = 500
@@ -88,7 +90,12 @@ class Run:
     @property
     def model_name(self) -> str:
         """Last part of the model's name, readable."""
-        return Path(self.fit["model"]).name
+        return Path(self.fit["model"]).name if self.fit["model"] else "Unknown model"
+
+    @property
+    def imported(self) -> str:
+        """Which program computed the influence, where it was imported (:mod:`engine.importing`); empty for our own."""
+        return self.score.get("imported", {}).get("tool", "")
 
     @property
     def measurement(self) -> str:
@@ -96,12 +103,24 @@ class Run:
 
     @property
     def unit(self) -> str:
-        """Unit of the measurement; influence is in it per unit of weight on a document."""
-        return UNITS[self.measurement]
+        """Unit of the measurement."""
+        return UNITS.get(self.measurement, "an unknown unit")
+
+    @property
+    def influence_unit(self) -> str:
+        """Unit of every influence: that of the measurement per unit of weight on a document, unless it was imported."""
+        return IMPORTED_UNIT if self.imported else f"{self.unit} per unit of weight"
+
+    @property
+    def short_unit(self) -> str:
+        """:attr:`influence_unit` for the head of a narrow column."""
+        return "imported" if self.imported else f"{self.unit}/weight"
 
     @property
     def estimator(self) -> str:
         """Readable name of the curvature's approximation."""
+        if self.imported:
+            return f"as {self.imported} computed it"
         return ESTIMATORS[self.fit["settings"].get("estimator", "ekfac")]  # older runs know only one
 
     @property
@@ -110,16 +129,25 @@ class Run:
         return self.estimator == ESTIMATORS[SAMPLED]
 
     @property
+    def damping(self) -> str:
+        """Damping in words."""
+        factor = self.query["settings"]["damping_factor"]
+        return f"as {self.imported} set it" if self.imported else f"{factor:g} × the mean curvature of each layer"
+
+    @property
     def token_kinds(self) -> tuple[str, ...]:
-        """Definitions of token influence that the run has; the first is the usual one."""
+        """Definitions of token influence that the run has, the usual one first; none where only sums were imported."""
+        if self.imported:
+            return tuple(self.score["imported"]["token_kinds"])
         return ("prediction",) if self.is_sampled else TOKEN_KINDS
 
     def need_directions(self) -> None:
         """Go on only if the run can score what passes through tokens, and texts that are not in its corpus.
 
         Raises:
-            RunError: If its influence was sampled.
+            RunError: If its influence was imported or sampled.
         """
+        self.folder.need_model()
         if self.is_sampled:
             raise RunError(f"{self.path}: {NO_DIRECTIONS}")
 
@@ -127,7 +155,7 @@ class Run:
         """Go on only if the run can answer for a completion that it has not studied, while one waits.
 
         Raises:
-            RunError: If its influence was sampled, or each completion is refined for minutes.
+            RunError: If its influence was imported or sampled, or each completion is refined for minutes.
         """
         self.need_directions()
         if self.estimator == ESTIMATORS[REFINED]:
@@ -179,7 +207,7 @@ class Run:
     @cached_property
     def scored_documents(self) -> int:
         """How many documents were scored; the prefilter leaves some out."""
-        return sum(pq.read_metadata(file).num_rows for file in self.folder.shards("documents").glob("*.parquet"))
+        return sum(pq.read_metadata(file).num_rows for file in self.folder.shard_files("documents"))
 
     def text(self, document: int) -> str:
         """A document's text."""
@@ -224,15 +252,16 @@ class Run:
         chosen = known if tokens is None else sorted(set(tokens))
         if not set(chosen) <= set(known) or not chosen:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
-        norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        known_norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        norm = repr(known_norm) if np.isfinite(known_norm) else "NULL"  # of an imported run
         baselines = f"""
             "gradient_dot.{query}" AS gradient_dot,
-            "gradient_dot.{query}" / nullif(gradient_norm * {norm!r}, 0) AS gradient_cosine,
+            "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
             "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
             gradient_norm
         """
         rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
-        with open_tables(documents=self.folder.shards("documents"), lexical=self.folder.lexical) as tables:
+        with open_tables(documents=self.folder.shard_files("documents"), lexical=self.folder.lexical) as tables:
             table = tables.execute(f"SELECT document, {baselines} {rows}").df()
             total = np.zeros(len(table), dtype=np.float32)
             for start in range(0, len(chosen), COLUMNS):
@@ -250,7 +279,7 @@ class Run:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         completion_tokens = len(self._known_tokens(query))
         on_demand = self.folder.on_demand(kind, query, document)
-        stored = on_demand if on_demand.is_file() else self.folder.shards(TABLE_OF_KIND[kind])
+        stored = [on_demand] if on_demand.is_file() else self.folder.shard_files(TABLE_OF_KIND[kind])
         statement = "SELECT positions, influence FROM tokens WHERE query = $query AND document = $document"
         wanted = {"query": int(query), "document": int(document)}  # a table's cells are numpy's
         with open_tables(tokens=stored) as tables:
@@ -266,7 +295,7 @@ class Run:
         if kind not in TOKEN_KINDS:
             raise RunError(f"token influence {kind!r} is unknown -- choose one of {', '.join(TOKEN_KINDS)}.")
         statement = "SELECT document FROM tokens WHERE query = $query ORDER BY document"
-        with open_tables(tokens=self.folder.shards(TABLE_OF_KIND[kind])) as tables:
+        with open_tables(tokens=self.folder.shard_files(TABLE_OF_KIND[kind])) as tables:
             rows = tables.execute(statement, {"query": int(query)}).fetchall()
         on_demand = self.folder.on_demand(kind, query, 0).parent.glob(f"{kind}-{query}-*.parquet")
         return sorted({row[0] for row in rows} | {int(file.stem.split("-")[-1]) for file in on_demand})
@@ -275,7 +304,7 @@ class Run:
         """:meth:`token_influence` of every document that has them, with its number, in order; read in one go."""
         documents = self.documents_with_tokens(query, kind)
         rows = len(self._known_tokens(query))
-        files = sorted(self.folder.shards(TABLE_OF_KIND[kind]).glob("*.parquet"))
+        files = self.folder.shard_files(TABLE_OF_KIND[kind])
         table = pq.read_table(files, columns=["document", "influence"], filters=[("query", "=", int(query))])
         place = {number: row for row, number in enumerate(table["document"].to_pylist())}
         for document in documents:

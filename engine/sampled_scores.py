@@ -63,7 +63,7 @@ def stored_readings(folder: RunFolder) -> Readings:
     """The readings of a finished score step; needs no model."""
     told, cutting = folder.step("score")["results"]["sampling"], run_cutting(folder)
     table = pq.read_table(folder.documents, columns=["document", "tokens", "windows"]).to_pandas()
-    shards = sorted(folder.shard("documents", 0).parent.glob("*.parquet"))
+    shards = folder.shard_files("documents")
     scored = set(pq.read_table(shards, columns=["document"])["document"].to_pylist())
     read = table[(table["windows"] > 0) & table["document"].isin(scored)]
     home = folder.readings / told["key"]

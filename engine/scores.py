@@ -32,9 +32,11 @@ from engine.directions import (
 )
 from engine.document_pass import score_documents, shard_table
 from engine.ekfac import LayerFactors
+from engine.ends import Ends
 from engine.errors import RunError
 from engine.estimate import Estimate, announce, batch_bytes, free_memory, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
+from engine.gather import gather
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.queries import read_query_gradients
@@ -70,12 +72,12 @@ def score(
     inputs = {"fit": folder.step("fit")["inputs"], "query": folder.step("query")["inputs"]}
     if not folder.is_finished("score"):
         model, layers = load_fitted(folder, model)
-    with folder.locked(), running_step(folder, "score", asdict(settings), inputs) as entry:
-        if entry["state"] == "finished":
-            return
-        assert model is not None
-        step = _Score(folder, model, layers, settings, progress, sampled)
-        entry["results"] = step.run()
+    with folder.locked():
+        with running_step(folder, "score", asdict(settings), inputs) as entry:
+            if entry["state"] != "finished":
+                assert model is not None
+                entry["results"] = _Score(folder, model, layers, settings, progress, sampled).run()
+        gather(folder)
 
 
 class _Score:
@@ -98,8 +100,8 @@ class _Score:
         self.query_tokens = pq.read_table(folder.query_tokens).to_pandas()
         self.tokens = self.query_tokens.groupby("query").size().tolist()
         documents = pq.read_table(folder.documents, columns=["tokens", "windows"])
-        self.positions = [positions(self.cutting, length) for length in documents["tokens"].to_pylist()]
-        self.filled = [windows > 0 for windows in documents["windows"].to_pylist()]
+        self.positions = positions(self.cutting, documents["tokens"].to_numpy())
+        self.filled = documents["windows"].to_numpy() > 0
         self.shards = shard_numbers(folder)
 
     def run(self) -> dict:
@@ -113,11 +115,11 @@ class _Score:
         if readings is None:
             self._announce(scorer, len(only) if only is not None else self.corpus["documents"])
         self._documents(directions, readings, only)
-        influence = self._influences()
-        by_position = {} if readings else self._ends(influence, self.settings.keep_tokens)
+        ends = self._ends()
+        by_position = {} if readings else ends.wanted(self.settings.keep_tokens)
         self._token_pass("tokens", "Tokens by position", scorer.position, by_position)
         prediction = partial(sampled_prediction, readings) if readings else scorer.prediction
-        by_prediction = self._ends(influence, self.settings.keep_prediction)
+        by_prediction = ends.wanted(self.settings.keep_prediction)
         self._token_pass("prediction", "Tokens by prediction", prediction, by_prediction)
         thin = {name: f"rank {rows.u.shape[2]}, error {rows.error:.3g}" for name, rows in directions.thin.items()}
         results = {
@@ -129,7 +131,7 @@ class _Score:
             results["sampling"] = about(self.folder, self.settings, readings)
         if only is None:
             results["prefilter_recall"] = {
-                str(top): float(np.mean([lexical.recall(chosen[n], influence[n], top) for n in range(len(chosen))]))
+                str(top): float(np.mean([lexical.recall(chosen[n], ends.first(n, top)) for n in range(len(chosen))]))
                 for top in RECALL_AT
                 if top <= chosen.shape[1]
             }
@@ -142,16 +144,11 @@ class _Score:
             self.progress.start("Lexical scores", len(self.queries), "queries")
             texts = [query["prompt"] + query["completion"] for query in self.queries]
             ids = [tokenize(self.model.tokenizer, text).ids for text in texts]
-            tfidf = lexical.tfidf(self.folder, ids)
-            bm25 = lexical.bm25(self.folder, texts)
-            columns = {"document": np.arange(tfidf.shape[1], dtype=np.int32)}
-            columns |= {f"tfidf.{number}": tfidf[number] for number in numbers}
-            columns |= {f"bm25.{number}": bm25[number] for number in numbers}
-            write_table(pa.table(columns), self.folder.lexical)
+            lexical.write_lexical(self.folder, ids, texts)
             self.progress.advance(len(self.queries))
             self.progress.finish()
-        table = pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}" for number in numbers])
-        return lexical.candidates(np.stack([table[name].to_numpy() for name in table.column_names]))
+        columns = (pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}"])[0] for number in numbers)
+        return np.concatenate([lexical.candidates(column.to_numpy()[None]) for column in columns])
 
     def _readings(self, only: set[int] | None) -> Readings:
         """What the log-probabilities of all documents with anything to predict are at each draw of the weights."""
@@ -174,7 +171,7 @@ class _Score:
             )  # fmt: skip
             write_tensors(thin_tensors(directions), self.folder.low_rank)
             self.progress.finish()
-        multiply_out(directions, sum(self.positions) / self.corpus["windows"], self.settings.memory_gb * 1e9)
+        multiply_out(directions, int(self.positions.sum()) / self.corpus["windows"], self.settings.memory_gb * 1e9)
         return directions
 
     def _announce(self, scorer: Scorer, documents: int) -> None:
@@ -182,9 +179,9 @@ class _Score:
         filled = (shard_windows(self.folder, shard, self.cutting) for shard in self.shards)
         trial = probe_windows(next(windows for windows in filled if windows))
         here = sorted({window.document for window in trial})
-        lengths = {document: self.positions[document] for document in here}
+        lengths = {document: int(self.positions[document]) for document in here}
         tokens = sum(map(len, trial))
-        mean = sum(self.positions) / len(self.positions)
+        mean = float(self.positions.mean())
 
         keep = documents if self.settings.keep_tokens is None else self.settings.keep_tokens
         per_document = [  # queries that want the tokens of a document, on average
@@ -219,17 +216,16 @@ class _Score:
         hidden = torch.stack(
             [gradient.hidden for gradient in read_query_gradients(self.folder, range(len(self.queries)))]
         )
-        members = {shard: self._members(shard, only) for shard in self.shards}
-        work = {shard: sum(self.positions[document] for document in members[shard]) for shard in self.shards}
+        work = {shard: int(self.positions[self._members(shard, only)].sum()) for shard in self.shards}
         self.progress.start("Scoring documents", sum(work[shard] for shard in todo))
         for shard in todo:
-            windows = shard_windows(self.folder, shard, self.cutting, only)
+            windows, members = shard_windows(self.folder, shard, self.cutting, only), self._members(shard, only)
             scores = score_documents(
-                self.model, self.layers, directions, members[shard], windows, self.settings.batch_tokens, self.progress
+                self.model, self.layers, directions, members, windows, self.settings.batch_tokens, self.progress
             )
             self._check_finite(scores.rows)
             table = shard_table(scores, directions, hidden, range(len(self.queries)))
-            for name, values in (influence_columns(readings, members[shard]) if readings else {}).items():
+            for name, values in (influence_columns(readings, members) if readings else {}).items():
                 table = table.append_column(name, pa.array(values))
             write_table(table, self.folder.shard("documents", shard))
         self.progress.finish()
@@ -245,38 +241,31 @@ class _Score:
                 f"{self.model.dtype} -- fit a new run with --dtype float32."
             )
 
-    def _influences(self) -> np.ndarray:
-        """Influence of each document on each completion, ``[queries, documents]``; NaN where not scored."""
-        influence = np.full((len(self.queries), self.corpus["documents"]), np.nan)
+    def _ends(self) -> Ends:
+        """Both ends of each completion's ranking, as far as they are kept or the prefilter's recall looks."""
+        kept = (self.settings.keep_tokens, self.settings.keep_prediction)
+        most = None if None in kept else max(*filter(None, kept), *RECALL_AT)
+        ends = Ends(len(self.queries), most)
         for shard in self.shards:
             table = pq.read_table(self.folder.shard("documents", shard))
-            at = table["document"].to_numpy()
-            for number, count in enumerate(self.tokens):
-                influence[number, at] = sum(table[f"influence.{number}.{token}"].to_numpy() for token in range(count))
-        return influence
-
-    def _ends(self, influence: np.ndarray, keep: int | None) -> dict[int, list[int]]:
-        """For each document the queries whose ranking has it among the ``keep`` at either end."""
-        wanted: dict[int, list[int]] = {}
-        for number, values in enumerate(influence):
-            ranking = np.argsort(-values, kind="stable")[: np.isfinite(values).sum()]  # NaN sorts last
-            ends = (
-                ranking if keep is None else np.concatenate([ranking[:keep], ranking[max(len(ranking) - keep, keep) :]])
-            )
-            for document in ends.tolist():
-                wanted.setdefault(document, []).append(number)
-        return wanted
+            influence = [
+                sum(table[f"influence.{number}.{token}"].to_numpy() for token in range(count))
+                for number, count in enumerate(self.tokens)
+            ]
+            ends.add(table["document"].to_numpy(), np.stack(influence))
+        return ends
 
     def _token_pass(self, table: str, title: str, compute: TokenCompute, wanted: Mapping[int, Sequence[int]]) -> None:
         """One shard file per shard of documents."""
         todo = [shard for shard in self.shards if not self.folder.shard(table, shard).is_file()]
         members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in todo}
         passes = {d: sum(self.tokens[q] for q in wanted[d]) if table == "prediction" else 1 for d in wanted}
-        self.progress.start(title, sum(self.positions[d] * passes[d] for shard in todo for d in members[shard]))
+        self.progress.start(title, sum(int(self.positions[d]) * passes[d] for shard in todo for d in members[shard]))
         for shard in todo:
-            windows = shard_windows(self.folder, shard, self.cutting, set(members[shard]))
+            chosen = set(members[shard])
+            windows = shard_windows(self.folder, shard, self.cutting, chosen) if chosen else []
             here = {document: wanted[document] for document in members[shard]}
-            lengths = {document: self.positions[document] for document in members[shard]}
+            lengths = {document: int(self.positions[document]) for document in members[shard]}
             found = token_table(compute(here, windows, lengths, self.progress))
             write_table(found, self.folder.shard(table, shard))
         self.progress.finish()

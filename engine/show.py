@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.ranking import headline, rank_documents
+from engine.analysis.ranking import headline, rank_documents, strongest
 from engine.analysis.units import display_units
 from engine.mixing import mixing
 from engine.run import Run, TokenInfluence
@@ -64,7 +64,7 @@ def _table(run: Run, title: str, ranking: pd.DataFrame) -> Table:
     add_column(table, "Document", max_width=44)
     add_column(table, "Source")
     add_column(table, "Language")
-    for name in (f"Influence\n({run.unit}/weight)", "Share", "Gradient\ncosine", "BM25"):
+    for name in (f"Influence\n({run.short_unit})", "Share", "Gradient\ncosine", "BM25"):
         add_column(table, name, right=True)
     for row in ranking.itertuples():
         table.add_row(
@@ -93,14 +93,14 @@ def query_list(run: Run) -> list[Table]:
     add_column(table, "Language")
     add_column(table, "Nats", right=True)
     add_column(table, "Raised most by", max_width=36)
+    titles, first = run.documents["title"], strongest(run)
     for row in run.queries.itertuples():
-        first = rank_documents(run, row.query).iloc[0]
         table.add_row(
             printable(row.title),
             printable(row.kind),
             printable(row.language),
-            f"{row.log_prob:.2f}",
-            printable(first["title"]),
+            f"{row.log_prob:.2f}" if math.isfinite(row.log_prob) else "-",
+            printable(titles[first[row.query]]),
         )
     return [table]
 
@@ -124,7 +124,7 @@ def token_texts(run: Run, document: int, found: TokenInfluence) -> list[Text | T
     for unit, value in zip(units, sums, strict=True):
         body.append_text(printable(text[unit.start : unit.end], _heat(value / largest)))
     table = Table(title="Strongest pieces", title_justify="left", header_style="dim")
-    for name in ("Text", "Character", f"Influence ({run.unit}/weight)"):
+    for name in ("Text", "Character", f"Influence ({run.short_unit})"):
         table.add_column(name, justify="right" if name != "Text" else "left")
     for place in sorted(range(len(units)), key=lambda at: -abs(sums[at]))[:10]:
         unit = units[place]

@@ -26,6 +26,7 @@
                                     gradient_dot.<query>, hidden.<query>
       score/readings/<key>/...      with the estimator bif: log-probabilities at each draw of the weights (engine.bif);
                                     the key is a hash of all that they depend on
+      score/<table>/gathered.parquet   in place of many shards, once all are finished
       score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions); no rows with
                                     the estimator bif
       score/prediction/<shard>.parquet   the same for prediction influence
@@ -73,10 +74,16 @@ from engine.errors import FormatError, RunError
 from engine.settings import deciding
 
 FORMAT = 1
+GATHERED = "gathered.parquet"
+"""File of all shards of a table, which takes their place."""
+NO_MODEL = (
+    "this run's influence was computed by {tool} and imported: it holds neither a model nor its curvature -- what is "
+    "asked for needs them -- compute a run of the same corpus with `python -m engine fit`, `query` and `score`."
+)
 STEPS = ("fit", "query", "score")
 FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
 """Folders that each step writes."""
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "bm25s")
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb")
 DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -174,6 +181,11 @@ class RunFolder:
         """Folder of the shards of ``documents``, ``tokens`` or ``prediction``."""
         return self.path / "score" / table
 
+    def shard_files(self, table: str) -> list[Path]:
+        """Files of a table of scores, in order: its :meth:`shards`, or the one file they were gathered in."""
+        gathered = self.shards(table) / GATHERED
+        return [gathered] if gathered.is_file() else sorted(self.shards(table).glob("*.parquet"))
+
     def shard(self, table: str, number: int) -> Path:
         """One of the :meth:`shards`."""
         return self.shards(table) / f"{number:05}.parquet"
@@ -254,6 +266,16 @@ class RunFolder:
     def is_finished(self, step: str) -> bool:
         return self.manifest().get("steps", {}).get(step, {}).get("state") == "finished"
 
+    def need_model(self) -> None:
+        """Go on only if the run was computed here, so that there are a model and its curvature.
+
+        Raises:
+            RunError: If its influence was imported.
+        """
+        imported = self.manifest().get("steps", {}).get("score", {}).get("imported")
+        if imported:
+            raise RunError(f"{self.path}: {NO_MODEL.format(tool=imported['tool'])}")
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one writing process.
@@ -298,8 +320,9 @@ def running_step(
         inputs: What the step depends on: hashes of model, corpus, queries.
 
     Raises:
-        RunError: If the step was started or finished with other settings or inputs.
+        RunError: If the step was started or finished with other settings or inputs, or the run was imported.
     """
+    folder.need_model()
     manifest: dict[str, Any] = {"format": FORMAT, "steps": {}} | folder.manifest()
     entry = manifest["steps"].get(step)
     settings, inputs = json.loads(json.dumps(settings)), json.loads(json.dumps(inputs))

@@ -5,19 +5,21 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.corpus import Document, Window, cut_windows, tokenize
-from engine.model import LanguageModel
+from engine.corpus import Document, Window, cut_windows, tokenize_all
 from engine.progress import Progress
 from engine.store import RunFolder, writing
 
+T = TypeVar("T", int, np.ndarray)
 DOCUMENTS_PER_SHARD = 256
 """Documents that are one unit of work and of resuming."""
+DOCUMENTS_PER_GROUP = 2048
+"""Documents that lie together in the run's tables: fewer make every read slow where there are very many."""
 DOCUMENTS_SCHEMA = pa.schema(
     [
         ("document", pa.int32()),
@@ -55,7 +57,7 @@ class Cutting:
 
 
 def write_corpus(
-    folder: RunFolder, documents: Iterable[Document], model: LanguageModel, cutting: Cutting, progress: Progress
+    folder: RunFolder, documents: Iterable[Document], tokenizer: Any, cutting: Cutting, progress: Progress
 ) -> dict[str, Any]:
     """Tokenise the corpus into the run's two tables, streaming.
 
@@ -70,10 +72,10 @@ def write_corpus(
         pq.ParquetWriter(documents_part, DOCUMENTS_SCHEMA, compression="zstd") as documents_writer,
         pq.ParquetWriter(tokens_part, TOKENS_SCHEMA, compression="zstd") as tokens_writer,
     ):
-        while group := list(islice(stream, DOCUMENTS_PER_SHARD)):
+        while group := list(islice(stream, DOCUMENTS_PER_GROUP)):
             document_rows, token_rows = [], []
-            for number, document in group:
-                tokens = tokenize(model.tokenizer, document.text)
+            found = tokenize_all(tokenizer, [document.text for _, document in group])
+            for (number, document), tokens in zip(group, found, strict=True):
                 windows = len(cutting.windows(number, document.id, tokens.ids))
                 document_rows.append({"document": number, **vars(document), "tokens": len(tokens), "windows": windows})
                 token_rows.append(
@@ -133,6 +135,6 @@ def sample_documents(folder: RunFolder, count: int | None, seed: int) -> set[int
     return {number for _, number in nsmallest(count, keys)}
 
 
-def positions(cutting: Cutting, tokens: int) -> int:
-    """Positions of a document: its tokens, and the start token where the model has one."""
+def positions(cutting: Cutting, tokens: T) -> T:
+    """Positions of a document, or of each of several: its tokens, and the start token where the model has one."""
     return tokens + (cutting.start_token is not None)

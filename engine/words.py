@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "logit": "Logits of the completion's tokens",
     "margin": "Margin of the completion's tokens over all others",
     "contrast": "Log-probability of the completion minus that of its alternative",
+    "imported": "Whatever the imported scores measure",
 }
 HIDDEN_NAMES = {
     0x00: "NUL", 0x08: "BS", 0x0D: "CR", 0x1B: "ESC", 0x7F: "DEL", 0xAD: "SHY", 0x61C: "ALM", 0x180E: "MVS",

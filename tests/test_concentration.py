@@ -12,6 +12,7 @@ from engine.analysis.concentration import (
     MEASURES,
     amounts,
     bootstrap_intervals,
+    concentration_and_curve,
     concentration_of,
     cumulative_curve,
     cumulative_shares,
@@ -30,7 +31,7 @@ from engine.analysis.concentration import (
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.ranking import headline, rank_documents
 from engine.analysis.rare_tokens import token_concentration, token_frequencies
-from engine.analysis.tails import fit_tail
+from engine.analysis.tails import _choose, _is_farther, fit_tail
 from engine.errors import WhenceError
 from engine.run import Run
 from engine.store import write_table
@@ -422,3 +423,18 @@ def test_token_influences_of_all_documents_are_those_of_each(run):
         assert list(found) == run.documents_with_tokens(1, kind)
         for document in (0, 70):
             assert np.array_equal(found[document].influence, run.token_influence(1, document, kind).influence)
+
+
+def test_measures_and_curve_made_together_are_those_made_apart(run):
+    table, curve = concentration_and_curve(run, 0, None, "both", draws=7, draws_of_curve=5)
+    pd.testing.assert_frame_equal(table, concentration_of(run, 0, draws=7, signs=["both"]))
+    pd.testing.assert_frame_equal(curve, cumulative_curve(run, 0, sign="both", draws=5))
+
+
+def test_a_tail_is_farther_off_if_its_nearest_fit_is():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        ordered = -np.sort(-random.pareto(1.5, 300) - 1)
+        nearest = _choose(ordered)[2]
+        for distance in (0.9 * nearest, nearest, 1.1 * nearest):
+            assert _is_farther(ordered, None, distance, 60) == (nearest >= distance)

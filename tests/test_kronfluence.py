@@ -20,8 +20,10 @@ from torch import nn
 from toys import write_jsonl
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
+from engine import FitSettings, QuerySettings, Run, ScoreSettings, fit, query, score
 from engine.factors import read_factors, run_cutting
+from engine.importing.run import import_scores
+from engine.importing.settings import ImportSettings
 from engine.layers import tracked_layers
 from engine.model import prepare
 from engine.store import RunFolder
@@ -120,7 +122,7 @@ class Peer:
         torch.manual_seed(0)
         task = Words(pair.layers, own_labels)
         network = prepare_model(copy.deepcopy(pair.network), task)  # it wraps the network in place
-        self.pair = pair
+        self.pair, self.folder = pair, folder
         self.analyzer = Analyzer("words", network, task, cpu=True, disable_tqdm=True, output_dir=str(folder))
         self.analyzer.fit_all_factors(
             "factors", pair.documents, per_device_batch_size=100, factor_args=FactorArguments(strategy="ekfac")
@@ -237,3 +239,22 @@ def test_without_curvature_the_ranking_is_another(pair, peer):
     scores = peer.scores(damping=1e3)
     for number, expected in enumerate(influence(pair)):
         assert reference.spearman(scores[number], expected) < 0.9
+
+
+def test_its_score_files_are_imported_as_runs(pair, peer, tmp_path):
+    pair_texts = pair.run.parent / "corpus.jsonl", pair.run.parent / "queries.jsonl"
+    written = {per_token: peer.scores(per_token=per_token) for per_token in (False, True)}
+    tokenizer = tmp_path / "tokenizer"
+    word_tokenizer().save_pretrained(tokenizer)
+    for per_token, scores in written.items():
+        folder = peer.folder / "words" / f"scores_scores None {per_token}"
+        settings = ImportSettings(model=str(tokenizer), start_token=True)
+        import_scores(tmp_path / str(per_token), folder, *pair_texts, settings)
+        run = Run(tmp_path / str(per_token))
+        sums = scores.sum(2) if per_token else scores
+        for number in range(len(QUERIES)):
+            assert np.allclose(run.influence(number)["influence"], sums[number].numpy(), rtol=1e-4, atol=1e-4)
+    found = run.token_influence(1, 7)
+    assert np.array_equal(found.influence[0, :-1], written[True][1, 7].numpy())
+    assert found.has_start
+    assert not found.influence[0, -1]  # the last token predicts nothing

@@ -119,10 +119,10 @@ def test_the_candidates_are_the_highest_scores_and_ties_go_by_number():
 
 
 def test_recall_is_the_share_of_the_best_that_pass():
-    influence = np.array([5.0, -9.0, 4.0, 3.0, 1.0])
-    assert recall(np.array([0, 1, 3]), influence, top=2) == 0.5
-    assert recall(np.array([0, 2]), influence, top=2) == 1.0
-    assert recall(np.array([1]), influence, top=4) == 0.0
+    best = np.array([0, 2, 3, 4])
+    assert recall(np.array([0, 1, 3]), best[:2]) == 0.5
+    assert recall(np.array([0, 2]), best[:2]) == 1.0
+    assert recall(np.array([1]), best) == 0.0
 
 
 @pytest.fixture(scope="module")

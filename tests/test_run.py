@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toys import QUERIES, TEXTS, documents, write_jsonl
 
 from engine import QuerySettings, Run, RunError, ScoreSettings, fit, query, rank_documents, score, token_influence
-from engine.analysis.ranking import BASELINES, headline
+from engine.analysis.ranking import BASELINES, headline, strongest
 from engine.analysis.units import display_units
 from engine.corpus import Tokens, tokenize
 from engine.run import TABLE_OF_KIND, is_run
@@ -312,3 +312,7 @@ def test_units_hold_for_tokenizers_that_leave_characters_out(text, data):
     spans = [span for span in pairwise(places) if data.draw(st.booleans())]
     starts, ends = (np.array([span[side] for span in spans], dtype=np.int32) for side in (0, 1))
     assert_units(text, Tokens(np.zeros(len(spans), np.int32), starts, ends))
+
+
+def test_the_strongest_documents_are_the_first_of_the_rankings(run):
+    assert strongest(run) == {query: int(rank_documents(run, query)["document"][0]) for query in run.queries["query"]}

@@ -6,7 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.runs import OF_RUN
-from engine.analysis.concentration import Sign, concentration_of, cumulative_curve, lorenz_curve, tail_curve, tail_of
+from engine.analysis.concentration import (
+    Sign,
+    concentration_and_curve,
+    concentration_of,
+    cumulative_curve,
+    lorenz_curve,
+    tail_curve,
+    tail_of,
+)
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
 from engine.analysis.resampling import drawn_by
@@ -55,9 +63,10 @@ def concentration(run: Run, query: int, tokens: tuple[int, ...], sign: Sign) -> 
     chosen = tokens or None
     tail = tail_curve(run, query, chosen, sign)
     half = float(tail.loc[tail["share"] <= 0.5, "amount"].min()) if len(tail) else None
+    measures, curve = concentration_and_curve(run, query, chosen, sign)
     return Concentration(
-        concentration_of(run, query, chosen, signs=(sign,)).set_index("measure").drop(columns="sign"),
-        cumulative_curve(run, query, chosen, sign),
+        measures.set_index("measure").drop(columns="sign"),
+        curve,
         lorenz_curve(run, query, chosen, sign),
         tail,
         _fit(run, query, chosen, sign, draws=TAIL_DRAWS),

@@ -33,7 +33,7 @@ class Chosen:
     @property
     def unit(self) -> str:
         """Unit of its influences."""
-        return f"{self.run.unit} per unit of weight"
+        return self.run.influence_unit
 
 
 def choose_sides(run: data.Run) -> tuple[Chosen, Chosen]:

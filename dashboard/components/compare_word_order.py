@@ -12,6 +12,7 @@ from dashboard.components.compare_charts import word_orders
 from dashboard.components.compare_sides import Chosen
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
+from dashboard.components.imported import imported_note
 from dashboard.components.job_panel import job_panel
 from dashboard.components.sampling import NO_VARIANTS
 
@@ -34,6 +35,8 @@ def word_order_of_both(
     sides = [(name, chosen, _strongest(chosen)) for name, chosen in zip(SIDES, (left, right), strict=True)]
     if any(document is None for _, _, document in sides):
         st.caption("One side has no scored document.")
+        return
+    if any(imported_note(chosen.run, "Word order cannot be compared") for _, chosen, _ in sides):
         return
     if any(chosen.run.is_sampled for _, chosen, _ in sides):
         st.info(f"The variants of both sides cannot be compared: on one side {NO_VARIANTS}", icon=":material/info:")

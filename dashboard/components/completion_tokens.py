@@ -8,6 +8,11 @@ from dashboard import data
 from dashboard.components import text, url
 from dashboard.components.token_strip import Look, Piece, token_strip
 
+IMPORTED = (
+    "Its influences were computed by {tool} and imported: for the whole completion, not by its tokens; what the model "
+    "gives it is not known here."
+)
+
 
 def choose_tokens(run: data.Run, completion: data.Completion, done: str = "Ranked") -> tuple[int, ...]:
     """Show prompt and completion, let tokens of the completion be chosen, and return those that are.
@@ -27,6 +32,9 @@ def choose_tokens(run: data.Run, completion: data.Completion, done: str = "Ranke
             if side == "contrast":
                 st.caption("Compared with this alternative:")
             _side(run, completion.query, side, chosen)
+        if run.imported:
+            st.caption(IMPORTED.format(tool=run.imported))
+            return ()
         st.caption(
             f"The model gives it a log-probability of {text.number(completion.log_prob)} nats, "
             f"a probability of {math.exp(completion.log_prob):.2g}."
@@ -54,9 +62,9 @@ def _side(run: data.Run, query: int, side: str, chosen: tuple[int, ...]) -> None
     pieces = [
         Piece(
             body[unit.start : unit.end],
-            sum(log_probs[token] for token in unit.tokens) if unit.tokens else None,
+            sum(log_probs[token] for token in unit.tokens) if unit.tokens and not run.imported else None,
             unit.tokens[0] if unit.tokens else 0,
-            tuple(log_probs[token] for token in unit.tokens),
+            tuple(log_probs[token] for token in unit.tokens if not run.imported),
         )
         for unit in units
     ]

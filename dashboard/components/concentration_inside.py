@@ -7,7 +7,7 @@ from dashboard import data
 from dashboard.analyses import concentration as analyses
 from dashboard.components import text
 from dashboard.components.concentration_charts import VERBS, multiplier_chart
-from dashboard.components.document_panel import Choice, choose_kind
+from dashboard.components.document_panel import NO_TOKENS, Choice, choose_kind
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
 
@@ -37,6 +37,9 @@ def inside_documents(choice: Choice, sign: analyses.Sign) -> None:
         choice: Run, completion and its chosen tokens.
         sign: Which documents: those that raised it, lowered it, or both.
     """
+    if not choice.run.token_kinds:
+        st.info(NO_TOKENS, icon=":material/info:")
+        return
     kind = choose_kind(choice.run, "inside", "collapsed")
     with st.spinner("Reading the tokens of the strongest documents; the next time they are there at once."):
         table, pooled = analyses.inside(choice.run, choice.completion.query, kind, choice.tokens, sign)

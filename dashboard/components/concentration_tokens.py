@@ -10,6 +10,7 @@ from dashboard.components.concentration_charts import frequency_chart
 from dashboard.components.document_panel import Choice
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
+from dashboard.components.imported import imported_note
 from dashboard.components.row_list import row_list
 
 MEASURES = {"Effective number of documents": "effective_number", "Share of the top 1%": "top_share"}
@@ -38,6 +39,8 @@ def rare_and_frequent(choice: Choice, sign: analyses.Sign) -> None:
         choice: Run and completion.
         sign: What is measured.
     """
+    if imported_note(choice.run, "Tokens of completions cannot be compared"):
+        return
     label = st.segmented_control(
         "Concentration as", list(MEASURES), default=next(iter(MEASURES)), required=True, key="measure",
         bind="query-params", label_visibility="collapsed",

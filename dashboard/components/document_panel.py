@@ -21,7 +21,14 @@ EXPLANATIONS = {
     "prediction": "**By prediction**: the influence of predicting each token, that is, what dropping this one loss "
     "term would take away.",
 }
-NO_POSITION = "Influence was sampled in this run, so there is none by position."
+NO_OTHER = {
+    "position": "Influence by prediction was not imported.",
+    "prediction": "Influence was sampled in this run, so there is none by position.",
+    "imported": "Influence by position was not imported.",
+}
+NO_TOKENS = (
+    "Influence of tokens was not imported with this run, and without its model and curvature none can be computed."
+)
 MAX_PIECES = 100_000
 TABLE_ROWS = 200
 TABLE_PX = 560
@@ -44,7 +51,7 @@ class Choice:
     @property
     def unit(self) -> str:
         """Unit of every influence on the page."""
-        return f"{self.run.unit} per unit of weight"
+        return self.run.influence_unit
 
     @property
     def rows(self) -> list[int]:
@@ -64,6 +71,10 @@ def document_panel(choice: Choice, document: pd.Series) -> None:
         f"{text.escape(document['source'])} · {text.escape(text.language(document['language']))} · "
         f"rank {document['rank']:,} · **{text.number(document['influence'])}** {choice.unit}"
     )
+    if not choice.run.token_kinds:
+        st.info(NO_TOKENS, icon=":material/info:")
+        _without_influence(choice, document)
+        return
     kind = choose_kind(choice.run, "by")
     number = int(document["document"])
     influence = choice.run.token_influence(choice.completion.query, number, kind)
@@ -81,9 +92,11 @@ def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "c
         key: Name of the choice in the address.
         label_visibility: Of the choice.
     """
-    if run.is_sampled:
-        st.caption(f"{EXPLANATIONS['prediction']} {NO_POSITION}")
-        return "prediction"
+    if len(run.token_kinds) == 1:
+        (only,) = run.token_kinds
+        why = NO_OTHER["imported" if run.imported and only == "prediction" else only]
+        st.caption(f"{EXPLANATIONS[only]} {why}")
+        return only
     label = st.segmented_control(
         "Influence of each token", list(KINDS), default="By position", required=True, key=key, bind="query-params",
         label_visibility=label_visibility,
@@ -96,13 +109,17 @@ def choose_kind(run: data.Run, key: str, label_visibility: Literal["visible", "c
 def document_strip(choice: Choice, document: pd.Series) -> None:
     """Show a document's text alone, with the influence of each token where that is stored.
 
-    By position; in a run that was sampled, which knows none, by prediction.
+    By position; in a run that knows none, by prediction.
 
     Args:
         choice: Run, completion and its chosen tokens.
         document: The document's row of the ranking.
     """
-    kind = "prediction" if choice.run.is_sampled else "position"
+    if not choice.run.token_kinds:
+        _without_influence(choice, document)
+        st.caption(NO_TOKENS)
+        return
+    kind = choice.run.token_kinds[0]
     influence = choice.run.token_influence(choice.completion.query, int(document["document"]), kind)
     if influence is None:
         _without_influence(choice, document)
@@ -120,6 +137,9 @@ def _not_stored(choice: Choice, document: pd.Series, kind: str) -> None:
 
 
 def _offer(choice: Choice, document: pd.Series, kind: str, aside: bool = False) -> None:
+    if choice.run.imported:
+        st.caption(NO_TOKENS)
+        return
     wanted = (choice.run, choice.completion.query, int(document["document"]), kind)
     job = jobs.token_job(*wanted)
     if job is None or job.state == "done":

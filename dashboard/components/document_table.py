@@ -49,7 +49,7 @@ def document_table(
         on_select=clicked,
         selection_mode="single-row",
         selection_default={"selection": {"rows": [] if row is None else [row]}},
-        column_order=[name for name in COLUMNS if name in table],
+        column_order=[name for name in COLUMNS if name in table and table[name].notna().any()],
         column_config=_columns(
             choice, way, float(table["share"].max()), RAISES if table["influence"].iloc[0] > 0 else LOWERS
         ),

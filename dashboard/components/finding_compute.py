@@ -8,6 +8,7 @@ from dashboard import data
 from dashboard.analyses import finding_jobs as jobs
 from dashboard.analyses.findings import CLAIMS
 from dashboard.components import text
+from dashboard.components.imported import imported_note
 from dashboard.components.job_panel import job_panel
 
 NONE = "None"
@@ -21,6 +22,8 @@ def measure(run: data.Run, only: str | None = None) -> None:
         run: The run.
         only: The one finding to measure.
     """
+    if imported_note(run, "Findings cannot be measured"):
+        return
     job = jobs.findings_job(run)
     if job is not None and job.is_active:
         if only is None:

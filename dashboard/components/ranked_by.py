@@ -5,6 +5,7 @@ from typing import Literal
 
 import streamlit as st
 
+from dashboard import data
 from dashboard.components.document_panel import Choice
 
 
@@ -49,10 +50,11 @@ WAYS = {
 }  # fmt: skip
 
 
-def choose_way() -> RankedBy:
-    """Let a way to rank be chosen; the choice is in the address."""
+def choose_way(run: data.Run) -> RankedBy:
+    """Let a way to rank be chosen; the choice is in the address. An imported run knows the tokens' number only."""
+    ways = {label: way for label, way in WAYS.items() if not run.imported or way.size in (None, "tokens")}
     label = st.segmented_control(
-        "Ranked by", list(WAYS), default=PLAIN, required=True, key="ranked", bind="query-params",
+        "Ranked by", list(ways), default=PLAIN, required=True, key="ranked", bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
-    return WAYS.get(label, WAYS[PLAIN])
+    return ways.get(label, ways[PLAIN])

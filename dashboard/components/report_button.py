@@ -16,6 +16,8 @@ def report_button(run: data.Run, *completions: data.Completion, label: str = "Re
         completions: The completions; none for the run.
         label: What the button says; a page with two of them gives each its own.
     """
+    if run.imported:  # a report states curvature, checks and baselines, which an import does not know
+        return
     queries = [one.query for one in completions]
     what = ("the first completion of each kind", "this completion", "both completions")[len(queries)]
     named = "-".join([run.path.resolve().name, *map(str, queries)])

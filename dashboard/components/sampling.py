@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.imported import imported_note
 
 NO_VARIANTS = (
     "influence was sampled: it is known of the documents of the corpus, by predicted token, but not of texts that the "
@@ -22,6 +23,8 @@ def sampling_note(run: data.Run, completion: data.Completion) -> None:
 
 def need_variants(run: data.Run) -> None:
     """Go on only if texts can be scored that are not in the corpus; else say why not, and what to do."""
+    if imported_note(run, "Variants of documents cannot be scored"):
+        st.stop()
     if run.is_sampled:
         st.info(f"Variants of documents cannot be scored in this run: its {NO_VARIANTS}", icon=":material/info:")
         st.stop()

@@ -46,7 +46,7 @@ class SourceView:
 
     @property
     def unit(self) -> str:
-        return f"{self.run.unit} per unit of weight"
+        return self.run.influence_unit
 
     @property
     def at_k(self) -> pd.DataFrame:

@@ -197,7 +197,7 @@ def _provenance(run: data.Run) -> dict[str, str | float]:
         "run": run.name,
         "model": run.model_name,
         "measurement": text.MEASUREMENTS[run.measurement],
-        "influence_unit": f"{run.unit} per unit of weight",
+        "influence_unit": run.influence_unit,
         "curvature": run.estimator,
         "damping_factor": run.query["settings"]["damping_factor"],
         "computed": run.score.get("finished", ""),

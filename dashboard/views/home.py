@@ -34,6 +34,11 @@ QUESTIONS = (
     ("trust", "How far can these influences be trusted?", ":material/verified:",
      "Against exact answers and against training without documents; how robust this run's rankings are."),
 )  # fmt: skip
+IMPORTED = (
+    "Its influence was computed by {tool} and imported, in a unit that is not known here. What needs the model or its "
+    "curvature is not offered: story, questions of your own, word order, findings, checks, and tokens that were not "
+    "imported."
+)
 WHAT = (
     "Whence shows which training documents, and which tokens inside them, made a language model say what it said. "
     "It computes influence functions: how much each document's weight in training raised or lowered a completion. "
@@ -163,7 +168,7 @@ def _other_models(run: data.Run) -> None:
 
 def _facts(run: data.Run) -> None:
     """The run in use at a glance."""
-    corpus, tracked = run.fit["corpus"], run.fit["tracked"]
+    corpus, tracked = run.fit["corpus"], run.fit.get("tracked")
     with st.container(border=True):
         st.markdown(f"## Run in use: {text.escape(run.name)}")
         if not run.scored_documents:
@@ -172,15 +177,18 @@ def _facts(run: data.Run) -> None:
             st.metric("Documents", f"{corpus['documents']:,}")
             st.metric("Tokens", f"{corpus['tokens']:,}")
             st.metric("Completions", f"{len(run.queries):,}")
-            st.metric(
-                "Parameters tracked",
-                f"{tracked['share']:.0%}",
-                help="Influence is computed through these parameters only.",
-            )
+            if tracked:
+                st.metric(
+                    "Parameters tracked",
+                    f"{tracked['share']:.0%}",
+                    help="Influence is computed through these parameters only.",
+                )
+        if run.imported:
+            st.info(IMPORTED.format(tool=run.imported), icon=":material/move_to_inbox:")
         steps = (run.fit, run.query, run.score)
         st.table(
             {
-                "Model": f"{text.escape(run.model_name)}, {tracked['parameters']:,} parameters",
+                "Model": text.escape(run.model_name) + (f", {tracked['parameters']:,} parameters" if tracked else ""),
                 "Corpus": text.escape(corpus["path"].replace("\\", "/").rsplit("/", 1)[-1]),
                 "Sources": text.listed(run.documents["source"].value_counts().to_dict()),
                 "Languages": text.listed(
@@ -188,7 +196,7 @@ def _facts(run: data.Run) -> None:
                 ),
                 "What is measured": f"{text.MEASUREMENTS[run.measurement]}, in {run.unit}",
                 "Curvature": run.estimator,
-                "Damping": f"{run.query['settings']['damping_factor']:g} × the mean curvature of each layer",
+                "Damping": run.damping,
                 **({"Sampling": data.sampled(run)} if run.is_sampled else {}),
                 "Computed": text.date(run.score.get("finished", "")),
                 "Time taken": text.duration(sum(step["seconds"] for step in steps)),

@@ -26,15 +26,20 @@ HOW_TO_READ = """
 **Sign.** Blue and a plus: more weight on this document, or token, in training raises the measurement. Orange and a
 minus: it lowers it.
 
-**Unit.** Influence is in {unit} per unit of weight: how much the measurement ({measurement}) would change, to first
-order, if the document counted once more in training, times the size of the training set.
+**Unit.** {unit}
 
 **What may be compared.** Documents and tokens for one completion. Sums are exact: tokens add up to their document, and
 the completion's tokens add up to the completion. Numbers of different completions have different scales.
 
-**What this cannot tell.** It is {estimate}, and only {tracked:.0%} of the parameters are tracked. Influence is not
-proof of cause: to be sure, train without the document.
+**What this cannot tell.** It is {estimate}. Influence is not proof of cause: to be sure, train without the document.
 """
+UNIT = (
+    "Influence is in {unit}: how much the measurement ({measurement}) would change, to first order, if the document "
+    "counted once more in training, times the size of the training set."
+)
+IMPORTED_UNIT = "Influence was computed by {tool} and imported. What it measures, and in which unit, is not known here."
+IMPORTED = "an estimate of {tool}, of whose curvature, damping and layers nothing is known here"
+TRACKED = ", and only {share:.0%} of the parameters are tracked"
 SOLVED = "a first-order estimate around the trained model, whose curvature is approximated ({curvature})"
 SAMPLED = (
     "a covariance over weights drawn at random around the trained ones (Bayesian influence function), whose noise "
@@ -51,7 +56,7 @@ def main() -> None:
     choice = Choice(run, completion, choose_tokens(run, completion))
     answer, filters = st.container(), st.container(horizontal=True, vertical_alignment="center")
     with filters:
-        way = choose_way()
+        way = choose_way(run)
     ranking = data.ranking(run, completion.query, choice.tokens, way.size)
     with answer:
         _answer(choice, ranking, way)
@@ -71,7 +76,8 @@ def main() -> None:
         document_table(choice, shown, document, way, on_open=_open)
         if "left_out" in shown:
             st.caption(calibration_sentence())
-        leave_out_panel(choice, shown, document)
+        if not run.imported:
+            leave_out_panel(choice, shown, document)
     _how_to_read(run)
     if document is not None:
         st.space("small")
@@ -170,12 +176,25 @@ def _how_to_read(run: data.Run) -> None:
     with st.expander("How to read this", icon=":material/help:"):
         st.markdown(
             HOW_TO_READ.format(
-                unit=run.unit,
-                measurement=text.MEASUREMENTS[run.measurement][0].lower() + text.MEASUREMENTS[run.measurement][1:],
-                estimate=SAMPLED if run.is_sampled else SOLVED.format(curvature=run.estimator),
-                tracked=run.fit["tracked"]["share"],
+                unit=_unit(run),
+                estimate=_estimate(run),
             )
         )
+
+
+def _unit(run: data.Run) -> str:
+    if run.imported:
+        return IMPORTED_UNIT.format(tool=run.imported)
+    measured = text.MEASUREMENTS[run.measurement]
+    return UNIT.format(unit=run.influence_unit, measurement=measured[0].lower() + measured[1:])
+
+
+def _estimate(run: data.Run) -> str:
+    """What kind of estimate it is, and through which parameters."""
+    if run.imported:
+        return IMPORTED.format(tool=run.imported)
+    kind = SAMPLED if run.is_sampled else SOLVED.format(curvature=run.estimator)
+    return kind + TRACKED.format(share=run.fit["tracked"]["share"])
 
 
 main()

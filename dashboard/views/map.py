@@ -57,11 +57,12 @@ explanation, not the only one.
 def main() -> None:
     """Draw the page."""
     run = ask("What lies near what?")
+    offered = [label for label, name in map_chart.FEATURES.items() if name == "words" or not run.imported]
     label = st.segmented_control(
-        "Laid out by", list(map_chart.FEATURES), default="Words", required=True, key="features", bind="query-params",
+        "Laid out by", offered, default="Words", required=True, key="features", bind="query-params",
         on_change=url.put, args=("area",),
     )  # fmt: skip
-    features = map_chart.FEATURES.get(label, "words")
+    features = map_chart.FEATURES[label] if label in offered else "words"
     st.caption(ABOUT[features])
     found = analyses.document_map(run, features)
     if found is None:
@@ -142,7 +143,7 @@ def _picture(run: data.Run, table: pd.DataFrame, completion: data.Completion | N
             label_visibility="collapsed",
         )  # fmt: skip
         st.caption(TOOL_HELP.get(tool, ""))
-    unit = f"{run.unit} per unit of weight"
+    unit = run.influence_unit
     figure = map_chart.influence_map(table, unit) if completion is not None else map_chart.label_map(table, by)
     figure.update_layout(dragmode=TOOLS.get(tool, "lasso"))
     map_chart.outline(figure, map_chart.read(url.get("area")))
@@ -217,7 +218,7 @@ def _chosen(
         st.info("No document lies in that area. Draw another one, or clear it.", icon=":material/select:")
     else:
         number = st.column_config.NumberColumn
-        influence = number("Influence", format="%+.3g", width=90, help=f"{run.unit} per unit of weight; plus raises.")
+        influence = number("Influence", format="%+.3g", width=90, help=f"{run.influence_unit}; plus raises.")
         rank = number("Rank", width=60, help="Among all scored documents; 1 raised it most.")
         numbers = {"influence": influence, "rank": rank} if completion is not None else {}
         pick_table(shown, numbers, f"map {found.settings.features}")
@@ -233,7 +234,7 @@ def _card(run: data.Run, document: pd.Series, completion: data.Completion | None
         address |= {"query": completion.id}
         if document["influence"] == document["influence"]:
             influence = text.number(document["influence"])
-            lines.append(f"Rank {int(document['rank']):,}, **{influence}** {run.unit} per unit of weight")
+            lines.append(f"Rank {int(document['rank']):,}, **{influence}** {run.influence_unit}")
     document_card(run, document, lines, {"Open it on the influence page": address}, key="picked_document")
 
 

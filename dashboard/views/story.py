@@ -8,6 +8,7 @@ from dashboard import data, runs
 from dashboard.analyses import story as analyses
 from dashboard.components import text
 from dashboard.components.figure import NEUTRAL, RAISES, show_figure
+from dashboard.components.imported import imported_note
 from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask
 from dashboard.components.run_choice import need_scores
@@ -39,6 +40,8 @@ def main() -> None:
     with st.container(key="story"):
         run = ask(TITLES[step - 1])
         need_scores(run, "there is no document to tell of")
+        if imported_note(run, "The story cannot be told"):
+            st.stop()
         controls(step)
         if step == STEPS:
             problem_step(run)

@@ -8,6 +8,7 @@ from dashboard.analyses import trust as analyses
 from dashboard.components import text
 from dashboard.components.downloads import download
 from dashboard.components.figure import show_figure
+from dashboard.components.imported import imported_note
 from dashboard.components.report_button import report_button
 from dashboard.components.run_choice import need_scores, unreadable
 from dashboard.components.trust_answer import answer
@@ -44,6 +45,8 @@ def main() -> None:
         if not analyses.is_of_run(name):
             trust_section(analyses.found(name))
     run = _run()
+    if imported_note(run, "Nothing can be checked"):
+        st.stop()
     if run.is_sampled:
         st.info(NOT_CHECKED, icon=":material/info:")
     for name in () if run.is_sampled else names:

@@ -207,7 +207,8 @@ def _weighted_ranks(group: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def differing_settings(left: Run, right: Run) -> pd.DataFrame:
     """What was set otherwise in two runs, by their manifests: setting, left, right, all readable."""
     first, second = _settings(left), _settings(right)
-    rows = [(name, first[name], second[name]) for name in first if first[name] != second[name]]
+    shared = [name for name in first if name in second]  # of an imported run little is known
+    rows = [(name, first[name], second[name]) for name in shared if first[name] != second[name]]
     for name, key, label in HASHED:
         one, other = (str(run.fit["inputs"].get(key, "unknown"))[:FINGERPRINT] for run in (left, right))
         if first[name] == second[name] and one != other:
@@ -216,12 +217,15 @@ def differing_settings(left: Run, right: Run) -> pd.DataFrame:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    fit, query, score = (step["settings"] for step in (run.fit, run.query, run.score))
-    tracked, corpus, cutting = run.fit["tracked"], run.fit["corpus"], run.fit["cutting"]
+    corpus = run.fit["corpus"]
     name = str(corpus["path"]).replace("\\", "/").rsplit("/", 1)[-1]
-    return {
+    known = {"Model": run.model_name, "Corpus": f"{name}, {corpus['documents']:,} documents"}
+    if run.imported:  # no more is known
+        return known | {"Curvature": run.estimator}
+    fit, query, score = (step["settings"] for step in (run.fit, run.query, run.score))
+    tracked, cutting = run.fit["tracked"], run.fit["cutting"]
+    return known | {
         "Model": f"{run.model_name}, {tracked['parameters']:,} parameters",
-        "Corpus": f"{name}, {corpus['documents']:,} documents",
         "Layers": f"{fit['layers']}, {tracked['share']:.0%} of the parameters",
         "Curvature": run.estimator,
         "Damping factor": f"{query['damping_factor']:g}",

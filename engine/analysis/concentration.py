@@ -10,6 +10,7 @@ heavy as they are on each token, but no document is strong on several tokens for
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 from math import nan
 from typing import Any, Literal, get_args
 
@@ -149,6 +150,9 @@ def shuffled_draws(of_tokens: np.ndarray, sign: Sign, draws: int = 100, seed: in
         seed: Of the shuffles.
     """
     random = np.random.default_rng(seed)
+    if len(of_tokens) == 1:
+        yield from repeat(_descending(amounts(of_tokens[0], sign)), draws)
+        return
     for _ in range(draws):
         yield _descending(amounts(random.permuted(of_tokens, axis=1).sum(0), sign))
 
@@ -160,7 +164,7 @@ def influence_of_tokens(run: Run, rows: pd.DataFrame) -> np.ndarray:
         run: The run.
         rows: Rows of :attr:`engine.run.Run.query_tokens`.
     """
-    files = sorted(run.folder.shards("documents").glob("*.parquet"))
+    files = run.folder.shard_files("documents")
     names = [f"influence.{query}.{token}" for query, token in zip(rows["query"], rows["token"], strict=True)]
     columns = pq.read_table(files, columns=names)
     return np.stack([columns[name].to_numpy() for name in names]).astype(np.float64)
@@ -181,14 +185,8 @@ def concentration_of(
         over documents), null_low, null_high (normal influences of the same mean and standard deviation),
         shuffled_low, shuffled_high (:func:`shuffled_draws`).
     """
-    influence, of_tokens = _influences(run, query, tokens)
-    tables = []
-    for sign in signs:
-        shuffled = _intervals(shuffled_draws(of_tokens, sign, draws, seed)).add_prefix("shuffled_")
-        table = measured(influence, sign, draws, seed).join(shuffled)
-        tables.append(table.rename_axis("measure").reset_index().assign(sign=sign))
-    found = pd.concat(tables, ignore_index=True)
-    return found[["sign", *found.columns.drop("sign")]]
+    tables = [concentration_and_curve(run, query, tokens, sign, draws, 0, seed)[0] for sign in signs]
+    return pd.concat(tables, ignore_index=True)
 
 
 def cumulative_curve(
@@ -199,17 +197,38 @@ def cumulative_curve(
     Returns:
         rank, share, low, high (bootstrap over documents), null_low, null_high, shuffled_low, shuffled_high.
     """
+    return concentration_and_curve(run, query, tokens, sign, 0, draws, seed)[1]
+
+
+def concentration_and_curve(
+    run: Run,
+    query: int,
+    tokens: Sequence[int] | None = None,
+    sign: Sign = "positive",
+    draws: int = 200,
+    draws_of_curve: int = 100,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """:func:`concentration_of` one sign and :func:`cumulative_curve`, whose draws are then the same, made once."""
     influence, of_tokens = _influences(run, query, tokens)
     rank = np.unique(np.geomspace(1, len(influence), RANKS).round().astype(np.int64))
+    table = measures(influence[None], sign).T.set_axis(["value"], axis=1)
     curve = pd.DataFrame({"rank": rank, "share": cumulative_shares(amounts(influence, sign))[rank - 1]})
-    for prefix, drawn in (
-        ("", resamples(influence, sign, draws, seed)),
-        ("null_", normal_draws(influence, sign, draws, seed)),
-        ("shuffled_", shuffled_draws(of_tokens, sign, draws, seed)),
-    ):
-        shares = np.array([cumulative_shares(ordered)[rank - 1] for ordered in drawn]).reshape(-1, len(rank))
-        curve[f"{prefix}low"], curve[f"{prefix}high"] = zip(*map(percentiles, shares.T), strict=True)
-    return curve
+    for prefix, draw in _SOURCES_OF_CHANCE.items():
+        drawn = draw(of_tokens if prefix == "shuffled_" else influence, sign, max(draws, draws_of_curve), seed)
+        rows, shares = [], []
+        for number, ordered in enumerate(drawn):
+            if number < draws:
+                rows.append(_measures(ordered[None])[0])
+            if number < draws_of_curve:
+                shares.append(cumulative_shares(ordered)[rank - 1])
+        table = table.join(_bands(np.array(rows).reshape(-1, len(MEASURES)), list(MEASURES)).add_prefix(prefix))
+        curve = curve.join(_bands(np.array(shares).reshape(-1, len(rank))).add_prefix(prefix))
+    return table.rename_axis("measure").reset_index().assign(sign=sign)[["sign", "measure", *table.columns]], curve
+
+
+_SOURCES_OF_CHANCE = {"": resamples, "null_": normal_draws, "shuffled_": shuffled_draws}
+"""What bands rest on, by the beginning of their columns' names."""
 
 
 def lorenz_curve(run: Run, query: int, tokens: Sequence[int] | None = None, sign: Sign = "positive") -> pd.DataFrame:
@@ -304,4 +323,9 @@ def _measures(ordered: np.ndarray) -> np.ndarray:
 def _intervals(draws: Iterable[np.ndarray]) -> pd.DataFrame:
     """Interval of each measure over amounts that are sorted: rows as :data:`MEASURES`, columns low and high."""
     found = np.concatenate([np.zeros((0, len(MEASURES))), *(_measures(ordered[None]) for ordered in draws)])
-    return pd.DataFrame([percentiles(column) for column in found.T], MEASURES, ["low", "high"])
+    return _bands(found, list(MEASURES))
+
+
+def _bands(drawn: np.ndarray, index: list[str] | None = None) -> pd.DataFrame:
+    """Interval of each column of draws ``[draws, columns]``: a row each, columns low and high."""
+    return pd.DataFrame([percentiles(column) for column in drawn.T], index, ["low", "high"])

@@ -38,7 +38,7 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
     columns = [(place, f"influence.{query}.{n}") for place, query in enumerate(queries) for n in range(counts[query])]
     matrix = np.zeros((len(queries), len(run.documents)), dtype=np.float32)
     scored = np.zeros(len(run.documents), dtype=bool)
-    with open_tables(documents=run.folder.shards("documents")) as tables:
+    with open_tables(documents=run.folder.shard_files("documents")) as tables:
         for start in range(0, len(columns), COLUMNS):
             batch = columns[start : start + COLUMNS]
             names = ", ".join(dict.fromkeys(f'"{name}"' for _, name in batch))

@@ -4,13 +4,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
+from engine.analysis.matrix import influence_matrix
 from engine.run import Run
 
 Size = Literal["gradient_norm", "tokens", "nats"]
 SIZES: tuple[Size, ...] = get_args(Size)
 """What influence may be divided by: the document's gradient norm, its tokens, the completion's nats."""
+BLOCK = 1 << 25
+"""Influences in memory at once."""
 BASELINES = ("gradient_dot", "gradient_cosine", "bm25", "hidden_similarity", "tfidf")
 
 
@@ -35,16 +39,27 @@ def rank_documents(
         share, and the baselines. ``share`` is the document's part of all positive influence
         if its influence is positive, of all negative influence if it is negative.
     """
-    table = run.influence(query, tokens).merge(
-        run.documents[["document", "title", "source", "language", "tokens"]], on="document"
-    )
-    table = _ranked(table, "influence")
+    table = _ranked(run.influence(query, tokens), "influence")
+    about = run.documents[["title", "source", "language", "tokens"]].take(table["document"])  # texts are sorted last
+    table = pd.concat([table, about.reset_index(drop=True)], axis=1)
     if sources:
         table = table[table["source"].isin(list(sources))]
     if languages:
         table = table[table["language"].isin(list(languages))]
     columns = ["rank", "document", "title", "source", "language", "tokens", "influence", "share", *BASELINES]
     return table[columns].reset_index(drop=True)
+
+
+def strongest(run: Run) -> dict[int, int]:
+    """The document that raised each completion most, or lowered it least: the first of :func:`rank_documents`."""
+    numbers = run.queries["query"].tolist()
+    step = max(1, BLOCK // max(len(run.documents), 1))
+    found: dict[int, int] = {}
+    for start in range(0, len(numbers), step):
+        some = numbers[start : start + step]
+        influence = np.nan_to_num(influence_matrix(run, some), nan=-np.inf)
+        found |= dict(zip(some, influence.argmax(1).tolist(), strict=True))
+    return found
 
 
 def rank_by_size(run: Run, query: int, size: Size, tokens: Sequence[int] | None = None) -> pd.DataFrame:
@@ -82,9 +97,10 @@ def _sizes(run: Run, query: int, table: pd.DataFrame, size: Size, tokens: Sequen
 def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Rows by a column, the highest first, with ``rank`` and with ``share`` of all that has its sign."""
     positive, negative = table[column].clip(lower=0).sum(), table[column].clip(upper=0).sum()
-    totals = table[column].map(lambda value: positive if value > 0 else negative)
-    table = table.assign(share=(table[column] / totals.where(totals != 0)).fillna(0.0))
-    table = table.sort_values([column, "document"], ascending=[False, True], ignore_index=True)
+    totals = np.where(table[column] > 0, positive, negative)
+    shares = np.divide(table[column], totals, out=np.zeros(len(table)), where=totals != 0)
+    table = table.assign(share=np.nan_to_num(shares))
+    table = table.take(np.lexsort((table["document"], -table[column]))).reset_index(drop=True)
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
 

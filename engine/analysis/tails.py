@@ -5,7 +5,7 @@ complementary distribution, ``P(X >= x) ~ x^-exponent``, one less than a density
 moment is infinite where ``exponent <= n`` (Grosse et al. 2023 quote this rule for a density's).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import erfc, inf, log, nan, sqrt
 
@@ -127,20 +127,36 @@ def _choose(ordered: np.ndarray, x_min: float | None = None) -> tuple[int, float
         ordered: Positive values, largest first, at least :data:`MIN_TAIL`.
         x_min: As in :func:`fit_tail`.
     """
+    return min(_fits(ordered, x_min), key=lambda fit: fit[2], default=(len(ordered), inf, inf))
+
+
+def _is_farther(ordered: np.ndarray, x_min: float | None, distance: float, first: int) -> bool:
+    """Whether even the nearest fit of :func:`_choose` is at least so far off; the first one nearer ends the search.
+
+    Args:
+        ordered: As of :func:`_choose`.
+        x_min: As of :func:`_choose`.
+        distance: To be as far as.
+        first: Size of the tail that is likely nearest: the search begins there.
+    """
+    return all(fit[2] >= distance for fit in _fits(ordered, x_min, first))
+
+
+def _fits(ordered: np.ndarray, x_min: float | None, first: int = 0) -> Iterator[tuple[int, float, float]]:
+    """Each candidate for the tail: its size, exponent and distance; sizes nearest to ``first`` come first."""
     count, logs = len(ordered), np.log(ordered)
     sizes = np.unique(np.geomspace(MIN_TAIL, count, CANDIDATES).round().astype(np.int64))
     sizes = sizes if x_min is None else np.array([max(1, (ordered >= x_min).sum())])
     # Values equal to the threshold belong to the tail, all of them.
     sizes = np.unique(count - np.searchsorted(ordered[::-1], ordered[sizes - 1], side="left"))
     sums = np.cumsum(logs)[sizes - 1] - sizes * logs[sizes - 1]
-    best = (count, inf, inf)
-    for size, total in zip(sizes.tolist(), sums.tolist(), strict=True):
+    candidates = zip(sizes.tolist(), sums.tolist(), strict=True)
+    for size, total in sorted(candidates, key=lambda one: abs(log(one[0] / first))) if first else candidates:
         if ordered[0] > ordered[size - 1] and total > 0:
             exponent, places = size / total, np.arange(size + 1) / size
             fitted = np.exp(-exponent * (logs[:size] - logs[size - 1]))
-            distance = float(max(np.abs(places[1:] - fitted).max(), np.abs(places[:-1] - fitted).max()))
-            best = min(best, (size, exponent, distance), key=lambda fit: fit[2])
-    return best
+            distance = max(np.abs(places[1:] - fitted).max(), np.abs(places[:-1] - fitted).max())
+            yield size, exponent, float(distance)
 
 
 def _against_lognormal(above: np.ndarray, exponent: float) -> tuple[float, float, np.ndarray]:
@@ -186,7 +202,7 @@ def _goodness(
         tail = random.binomial(count, size / count)
         sample = ordered[size - 1] * np.exp(random.exponential(1 / exponent, tail))
         sample = np.concatenate([sample, random.choice(body, count - tail)]) if tail < count else sample
-        farther += _choose(-np.sort(-sample), x_min)[2] >= distance
+        farther += _is_farther(-np.sort(-sample), x_min, distance, size)
         if farther == enough:
             return farther / drawn
     return (1 + farther) / (1 + draws) if draws else nan

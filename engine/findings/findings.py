@@ -76,6 +76,7 @@ def measure_findings(settings: FindingsSettings, progress: Progress | None = Non
     names = _chosen(settings.only)
     progress = progress or SilentProgress()
     run, sample = Run(settings.run), sample_hash()
+    run.folder.need_model()
     other = None if settings.other is None else _same_corpus(run, Run(settings.other))
     planted = run.fit["inputs"].get("corpus_hash") == sample
     truth = _truth(run, settings.truth, planted)

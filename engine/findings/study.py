@@ -143,7 +143,7 @@ def score_matrices(run: Run) -> dict[str, np.ndarray]:
 
 def stored_columns(run: Run, columns: Sequence[str], lexical: bool = False) -> np.ndarray:
     """Columns of the score step's table of documents, or of its lexical one, float64 ``[columns, d]``; else nan."""
-    shards = sorted(run.folder.shard("documents", 0).parent.glob("*.parquet"))
+    shards = run.folder.shard_files("documents")
     table = pq.read_table([run.folder.lexical] if lexical else shards, columns=["document", *columns])
     found = np.full((len(columns), len(run.documents)), np.nan)
     for place, name in enumerate(columns):

@@ -30,7 +30,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Languages", _counted(languages)),
         ("Tracked", _tracked(run)),
         ("Curvature", f"{run.estimator}, fitted on {_fitted_on(fit.get('fit_documents'))}"),
-        ("Damping", f"{run.query['settings']['damping_factor']:g} × the mean curvature of each layer"),
+        ("Damping", run.damping),
         ("What is measured", f"{MEASUREMENTS[run.measurement]}, in {run.unit}"),
         ("Training set", _training_set(run)),
         ("Computed", f"{date(run.score.get('finished', ''))}, in {duration(_seconds(run))}"),

@@ -50,8 +50,9 @@ def render_report(run: Run, queries: Sequence[int], home: Path = HOME, progress:
         progress: Where the completions done are reported.
 
     Raises:
-        RunError: If no document was scored.
+        RunError: If no document was scored, or the run was imported.
     """
+    run.folder.need_model()
     if not run.scored_documents:
         raise RunError(
             f"{run.path} scored no document -- there is nothing to report -- compute it again in another folder, the "
