@@ -17,6 +17,7 @@ from engine.ask.settings import AskSettings
 from engine.checks import CHECKS, kept_at, result_file, run_check
 from engine.errors import WhenceError
 from engine.findings.settings import FindingsSettings
+from engine.group import processes, this_group
 from engine.importing.settings import ImportSettings
 from engine.index.settings import IndexSettings
 from engine.pipeline import SAMPLES
@@ -106,6 +107,8 @@ def _run(given: argparse.Namespace) -> None:
 
     finished = Path(given.config).is_dir()
     folder = Path(given.config) if finished else run_config(given.config, progress_module.for_terminal())
+    if not finished and not this_group().leads:
+        return
     run = Run(folder)
     shown = min(str(folder), os.path.relpath(folder), key=len)
     more = f"\n{len(run.queries)} completions in all: python -m engine top --run {shown} [--query TITLE]"
@@ -323,27 +326,32 @@ class Verb:
         call: Does it, from the flags.
         add_flags: Adds its own flags.
         of_run: Whether it has a flag ``--run`` before these.
+        of_group: Whether several processes can do it together.
     """
 
     help: str
     call: Callable[[argparse.Namespace], None]
     add_flags: Callable[[argparse.ArgumentParser], None]
     of_run: bool = True
+    of_group: bool = False
 
 
 VERBS = {
     "corpus": Verb(
         "What would be read of a corpus: reader, documents, sources, titles.", _corpus, _corpus_flags, of_run=False
     ),
-    "fit": Verb("Step 1: corpus and model -> EK-FAC factors.", _fit, _fit_flags),
-    "query": Verb("Step 2: prompts and completions -> their gradients.", _query, _query_flags),
+    "fit": Verb("Step 1: corpus and model -> EK-FAC factors.", _fit, _fit_flags, of_group=True),
+    "query": Verb("Step 2: prompts and completions -> their gradients.", _query, _query_flags, of_group=True),
     "score": Verb(
         "Step 3: the influence of every document and its tokens.",
         _score,
         partial(add_settings, settings=ScoreSettings),
+        of_group=True,
+    ),
+    "run": Verb(
+        "All three steps from a TOML file, or of an embedded sample.", _run, _config_flag, of_run=False, of_group=True
     ),
     "import": Verb("Scores of another program -> a run that every page opens.", _import, _import_flags),
-    "run": Verb("All three steps from a TOML file, or of an embedded sample.", _run, _config_flag, of_run=False),
     "top": Verb("Which documents raised or lowered a completion; without --query the completions.", _top, _top_flags),
     "tokens": Verb("Which tokens of a document carry its influence; computed if not stored.", _tokens, _tokens_flags),
     "ask": Verb("Which documents made the model say this? For any completion, while you wait.", _ask, _ask_flags),
@@ -387,10 +395,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _check_processes(verb: str) -> None:
+    if processes() > 1 and not VERBS[verb].of_group:
+        together = ", ".join(name for name, known in VERBS.items() if known.of_group)
+        raise WhenceError(
+            f"WORLD_SIZE is {processes()}, but {verb} is for one process -- each would do all of it -- start it "
+            f"without torchrun, which is for {together}."
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 with one line on standard error for what the user can mend."""
     given = parser().parse_args(arguments)
     try:
+        _check_processes(given.verb)
         given.call(given)
         sys.stdout.flush()
     except WhenceError as error:

@@ -38,16 +38,23 @@ class Estimate:
     disk_bytes: float
 
 
-def announce(progress: Progress, estimate: Estimate, folder: Path) -> None:
+def announce(progress: Progress, estimate: Estimate, folder: Path, processes: int = 1) -> None:
     """Tell the user what a step will take.
+
+    Args:
+        progress: Where to tell it.
+        estimate: Of all processes together; memory of one.
+        folder: Where the step writes.
+        processes: How many share the work.
 
     Raises:
         RunError: If the disk has less room than the step needs.
     """
     disk, free = format_bytes(estimate.disk_bytes), free_disk(folder)
+    each = f" for each of {processes} processes" if processes > 1 else ""
     progress.note(
         f"Estimate for {estimate.step}: about {format_seconds(estimate.seconds)}, "
-        f"{format_bytes(estimate.memory_bytes)} of memory beyond the model, {disk} on disk."
+        f"{format_bytes(estimate.memory_bytes)} of memory beyond the model{each}, {disk} on disk."
     )
     if free < estimate.disk_bytes:
         raise RunError(

@@ -2,7 +2,8 @@
 
 Two passes with labels sampled from the model: one for the covariances, one for the
 eigenvalue correction in their eigenbasis. Inputs stay the text. Sums are kept in float64
-and saved between shards, so that a killed step goes on and ends with the same bits.
+and saved between units of work, so that a killed step goes on and ends with the same bits,
+and so does one that a group of processes shares (:mod:`engine.group`).
 
 The simpler estimators write factors of the same form and leave out a pass: K-FAC the second,
 ``diagonal`` and ``identity`` the first, as their basis is that of the weights. The factors of ``ekfac-cg``
@@ -10,7 +11,7 @@ and ``bif`` are those of EK-FAC; the query step of the one refines what they giv
 samples weights at the pace and with the damping that they set.
 """
 
-import time
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,20 +28,22 @@ from engine.capture import Gradients, capture, run_network
 from engine.corpus import Counted, Window, corpus_hash, read_corpus
 from engine.errors import ModelError, RunError, WhenceError
 from engine.estimate import Estimate, announce, batch_bytes, factor_bytes, probe_windows, seconds_per_token
+from engine.group import ALONE, Group, this_group
 from engine.layers import TrackedLayer, tracked_layers, tracked_share
 from engine.loading import load_model
 from engine.losses import sampled_labels, token_log_probs, uniforms
 from engine.model import LanguageModel
-from engine.progress import Progress, SilentProgress
+from engine.progress import Progress
 from engine.readers.files import Skipped, skipped_note
 from engine.readers.settings import ReadingSettings
 from engine.settings import REFINED, SAMPLED, FitSettings
-from engine.store import RunFolder, running_step
+from engine.store import RunFolder
+from engine.sums import Sums, UnitSums, add_term, cut_into_units
 from engine.tensors import read_tensors, write_tensors
 from engine.windows import Cutting, sample_documents, shard_numbers, shard_windows, write_corpus
 
-CHECKPOINT_SECONDS = 20.0
-Sums = dict[str, Tensor]
+PASSES = ("covariance", "correction")
+"""Folders of what is unfinished of each pass."""
 
 
 def fit(
@@ -52,6 +55,8 @@ def fit(
     reading: ReadingSettings | None = None,
 ) -> None:
     """Write the run's corpus tables and EK-FAC factors; goes on where a killed run stopped.
+
+    Under torchrun each process calls it, and they share the work.
 
     Args:
         run: Folder of the run; created if it is not there.
@@ -65,7 +70,8 @@ def fit(
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
-    settings, progress, folder = settings or FitSettings(), progress or SilentProgress(), RunFolder(Path(run))
+    group = this_group()
+    settings, progress, folder = settings or FitSettings(), group.progress(progress), RunFolder(Path(run))
     if isinstance(model, str):
         model = load_model(model, settings.device, settings.dtype, settings.context)
     elif settings.context not in (None, model.context):
@@ -79,17 +85,19 @@ def fit(
     cutting = _cutting(model, settings)
     documents = Counted(read_corpus(corpus, reading))
     inputs = {"model_hash": model.hash, "corpus_hash": corpus_hash(documents)}
-    with folder.locked(), running_step(folder, "fit", asdict(settings), inputs) as entry:
+    with group.step(folder, "fit", asdict(settings), inputs) as entry:
         # no input: a model that was moved is the same model; whole, since the worker runs in another folder
         entry["model"] = str(Path(model.name).resolve()) if Path(model.name).exists() else model.name
         if entry["state"] == "finished":
+            progress.note(f"{folder.path}: the fit step is finished; there is nothing to do.")
             return
         entry["cutting"] = asdict(cutting)
         entry["tracked"] = describe_layers(model, layers)
-        if "corpus" not in entry or not folder.tokens.is_file() or not folder.documents.is_file():
+        if group.leads and not ("corpus" in entry and folder.tokens.is_file() and folder.documents.is_file()):
             progress.start("Reading the corpus", documents.count, "documents")
             entry["corpus"] = _read(corpus, reading or ReadingSettings(), folder, model, cutting, progress)
             progress.finish()
+        entry["corpus"] = group.agree(lambda: entry["corpus"])
         _note_corpus(entry["corpus"], progress)
         tracked = entry["tracked"]
         progress.note(
@@ -97,9 +105,9 @@ def fit(
             f"{tracked['parameters']:,} parameters ({tracked['share']:.0%})."
         )
         data = fit_data(folder, cutting, settings)
-        fitting = Fitting(model, layers, data, settings, folder.factors, progress)
-        if not fitting.begun:
-            announce(progress, fitting.estimate(), folder.path)
+        fitting = Fitting(model, layers, data, settings, folder.factors, progress, group)
+        if group.leads and not fitting.begun:
+            announce(progress, fitting.estimate(), folder.path, group.size)
         fitting.run()
 
 
@@ -237,6 +245,7 @@ class Fitting:
         settings: Settings; ``seed`` is that of the label sampling, as the documents are chosen.
         file: Where the factors are written; in a folder of its own.
         progress: Where progress is reported.
+        group: The processes that share it.
 
     Raises:
         WhenceError: If the documents hold nothing to predict.
@@ -250,11 +259,14 @@ class Fitting:
         settings: FitSettings,
         file: Path,
         progress: Progress,
+        group: Group = ALONE,
     ) -> None:
         self.model, self.layers, self.data = model, layers, data
-        self.settings, self.file, self.progress = settings, file, progress
+        self.settings, self.file, self.progress, self.group = settings, file, progress, group
         self.stage = file.with_name("eigenvectors.safetensors")
-        self.total = self._count(data.shards)
+        self.units = cut_into_units(data.shards)
+        self.tokens = [self._count(unit) for unit in self.units]
+        self.total = sum(self.tokens)
         if self.total == 0:
             raise WhenceError(
                 f"none of the {settings.fit_documents} documents drawn to fit on has a token to predict -- the "
@@ -268,21 +280,34 @@ class Fitting:
 
     def run(self) -> None:
         """Write the factors; those that are there are not computed again."""
-        if not self.begun:
-            write_tensors(self._basis(), self.stage)
-        if not self.file.is_file():
+        if not self.group.agree(lambda: self.begun):
+            self._write(self._basis, self._covariances(), self.stage)
+        if not self.group.agree(self.file.is_file):
             basis = read_tensors(self.stage, device=str(self.model.device))
-            write_tensors(self._corrected(basis), self.file)
-        for leftover in (self.stage, *self.file.parent.glob("*.checkpoint.safetensors")):
-            leftover.unlink(missing_ok=True)
+            self._write(partial(self._factors, basis), self._corrections(basis), self.file)
+        if self.group.leads:
+            self.stage.unlink(missing_ok=True)
+            for name in PASSES:
+                shutil.rmtree(self.file.with_name(name), ignore_errors=True)
 
-    def _basis(self) -> Sums:
-        """The basis in which the curvature is taken as diagonal; of K-FAC the eigenvalues too."""
+    def _write(self, make: Callable[[Sums], Sums], means: Sums, file: Path) -> None:
+        """The first process makes a file of the means of a pass, while the others wait."""
+        if self.group.leads:
+            write_tensors(make(means), file)
+        self.group.wait()
+
+    def _covariances(self) -> Sums:
+        """Means of the first pass, in the first process; nothing for an estimator that leaves it out."""
         if self.settings.estimator in ("diagonal", "identity"):
+            return {}
+        return self._pass("Fitting covariances", "covariance", self._add_covariances)
+
+    def _basis(self, means: Sums) -> Sums:
+        """The basis in which the curvature is taken as diagonal; of K-FAC the eigenvalues too."""
+        if not means:
             sides = [(f"{layer.name}.q_a", layer.inputs) for layer in self.layers]
             sides += [(f"{layer.name}.q_s", layer.outputs) for layer in self.layers]
             return {name: torch.eye(size, dtype=self.model.working_dtype) for name, size in sides}
-        means = self._pass("Fitting covariances", "covariance", self._add_covariances)
         found = {name: ekfac.eigenvectors(mean) for name, mean in means.items()}
         if self.settings.estimator == "kfac":
             windows = sum(len(self.data.windows(shard)) for shard in self.data.shards)
@@ -292,11 +317,13 @@ class Fitting:
                 found[f"{layer.name}.lam"] = lam
         return self._working(found)
 
-    def _corrected(self, basis: Sums) -> Sums:
-        """The factors."""
+    def _corrections(self, basis: Sums) -> Sums:
+        """Means of the second pass, in the first process; nothing for K-FAC, which leaves it out."""
         if self.settings.estimator == "kfac":
-            return basis
-        lam = self._pass("Correcting eigenvalues", "correction", partial(self._add_corrections, basis))
+            return {}
+        return self._pass("Correcting eigenvalues", "correction", partial(self._add_corrections, basis))
+
+    def _factors(self, basis: Sums, lam: Sums) -> Sums:
         if self.settings.estimator == "identity":
             lam = {name: mean.mean().expand_as(mean) for name, mean in lam.items()}
         return basis | self._working(lam)
@@ -312,30 +339,33 @@ class Fitting:
         size = factor_bytes(self.layers)
         memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
         passes = 2 if self.settings.estimator in ("ekfac", REFINED, SAMPLED) else 1
-        return Estimate("fit", passes * rate * self.total, memory, 2 * size)
+        seconds = passes * rate * self.total / self.group.size
+        return Estimate("fit", seconds, memory, 2 * size * self.group.size)
 
     def _count(self, shards: Iterable[int]) -> int:
         return sum(len(window) for shard in shards for window in self.data.windows(shard))
 
     def _pass(self, title: str, name: str, add: Callable[[Sums, Batch], None]) -> Sums:
-        """Means over all batches; the sums are saved between shards every now and then."""
-        checkpoint = self.file.with_name(f"{name}.checkpoint.safetensors")
-        sums: Sums = read_tensors(checkpoint) if checkpoint.is_file() else {"done": torch.zeros((), dtype=torch.int64)}
-        done = int(sums["done"])
-        self.progress.start(title, self.total - self._count(self.data.shards[:done]))
-        saved = time.monotonic()
-        for shard in self.data.shards[done:]:
+        """Means over all batches, in the first process; nothing in the others."""
+        sums = UnitSums(self.file.with_name(name), len(self.units), self.group.leads)
+        self.progress.start(title, sum(self.tokens[unit] for unit in self.group.agree(sums.unfinished)))
+        for unit in self.group.share(sums.unfinished, sums.home, lambda unit: self.progress.advance(self.tokens[unit])):
+            sums.add(unit, self._sums(self.units[unit], add))
+        self.progress.finish()
+        if not self.group.leads:
+            return {}
+        total = sums.whole()
+        means = {name: tensor / total["count"] for name, tensor in total.items() if name != "count"}
+        self._check(means)
+        return means
+
+    def _sums(self, shards: Iterable[int], add: Callable[[Sums, Batch], None]) -> Sums:
+        sums: Sums = {}
+        for shard in shards:
             for batch in batches(self.data.windows(shard), self.settings.batch_tokens, self.model.device):
                 add(sums, batch)
                 self.progress.advance(batch.tokens)
-            sums["done"] = torch.tensor(shard + 1)
-            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                write_tensors(sums, checkpoint)
-                saved = time.monotonic()
-        self.progress.finish()
-        means = {name: total / sums["count"] for name, total in sums.items() if name not in ("done", "count")}
-        self._check(means)
-        return means
+        return sums
 
     def _check(self, means: Sums) -> None:
         for tensor_name, mean in means.items():
@@ -370,21 +400,16 @@ class Fitting:
 
     def _add_covariances(self, sums: Sums, batch: Batch) -> None:
         for name, (activation, pseudo_grad) in self._pseudo_gradients(batch).items():
-            _add(sums, f"{name}.q_a", ekfac.covariance_sum(activation, batch.input_mask))
-            _add(sums, f"{name}.q_s", ekfac.covariance_sum(pseudo_grad, batch.input_mask))
-        _add(sums, "count", batch.input_mask.sum())
+            add_term(sums, f"{name}.q_a", ekfac.covariance_sum(activation, batch.input_mask))
+            add_term(sums, f"{name}.q_s", ekfac.covariance_sum(pseudo_grad, batch.input_mask))
+        add_term(sums, "count", batch.input_mask.sum())
 
     def _add_corrections(self, vectors: dict[str, Tensor], sums: Sums, batch: Batch) -> None:
         for name, (activation, pseudo_grad) in self._pseudo_gradients(batch).items():
             q_a, q_s = vectors[f"{name}.q_a"], vectors[f"{name}.q_s"]
             squared = ekfac.squared_rotated_gradients(pseudo_grad, activation, q_a, q_s)
-            _add(sums, f"{name}.lam", squared)
-        _add(sums, "count", torch.tensor(len(batch.windows)))
-
-
-def _add(sums: Sums, name: str, term: Tensor) -> None:
-    term = term.cpu()
-    sums[name] = sums[name] + term if name in sums else term
+            add_term(sums, f"{name}.lam", squared)
+        add_term(sums, "count", torch.tensor(len(batch.windows)))
 
 
 def read_factors(folder: RunFolder, device: str = "cpu") -> dict[str, ekfac.LayerFactors]:

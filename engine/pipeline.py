@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
+from engine.group import this_group
 from engine.progress import Progress
 from engine.readers.settings import ReadingSettings
 from engine.settings import SETTINGS, FitSettings, QuerySettings, ScoreSettings, deciding
@@ -136,12 +137,13 @@ def is_computed(config: RunConfig) -> bool:
 
 
 def compute(config: RunConfig, progress: Progress) -> None:
-    """The three steps with one loaded model."""
+    """The three steps with one loaded model; under torchrun by all processes together."""
     from engine.factors import fit  # imported here, since they take seconds to import
     from engine.loading import load_model
     from engine.queries import query
     from engine.scores import score
 
+    this_group()  # before the model is loaded, as each process has a GPU of its own
     model = load_model(config.model, config.fit.device, config.fit.dtype, config.fit.context)
     fit(config.run, model, config.corpus, config.fit, progress, config.reading)
     query(config.run, config.queries, config.query, progress, model)

@@ -21,13 +21,14 @@ from engine.capture import capture, run_network
 from engine.corpus import Query, Tokens, queries_hash, read_queries, tokenize
 from engine.errors import CorpusError
 from engine.factors import load_fitted
+from engine.group import this_group
 from engine.layers import TrackedLayer
 from engine.losses import token_log_probs, token_measurements
 from engine.model import LanguageModel
-from engine.progress import Progress, SilentProgress
+from engine.progress import Progress
 from engine.refined_queries import Refiner
 from engine.settings import OF_REFINED, REFINED, FitSettings, QuerySettings, belong
-from engine.store import RunFolder, running_step, write_table
+from engine.store import RunFolder, write_table
 from engine.tensors import read_tensors, write_tensors
 
 LOGIT_NUMBERS = 1 << 27
@@ -207,6 +208,8 @@ def query(
 ) -> None:
     """Write the run's queries and their gradients; goes on where a killed run stopped.
 
+    Under torchrun the first process does it, while the others wait.
+
     Args:
         run: Folder of a run whose fit step is finished.
         queries: JSONL file of queries (:func:`engine.corpus.read_queries`).
@@ -217,15 +220,18 @@ def query(
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other inputs.
     """
-    progress, folder = progress or SilentProgress(), RunFolder(Path(run))
+    group = this_group()
+    progress, folder = group.progress(progress), RunFolder(Path(run))
     estimator = FitSettings(**folder.step("fit")["settings"]).estimator
     settings = (settings or QuerySettings()).for_estimator(estimator)
     refined = belong(settings, OF_REFINED, REFINED, estimator)
     asked = read_queries(queries)
     model, layers = load_fitted(folder, model)
     inputs = {"queries_hash": queries_hash(asked)}
-    with folder.locked(), running_step(folder, "query", asdict(settings), inputs) as entry:
+    with group.step(folder, "query", asdict(settings), inputs) as entry:
         if entry["state"] == "finished":
+            progress.note(f"{folder.path}: the query step is finished; there is nothing to do.")
+        if entry["state"] == "finished" or not group.leads:
             return
         entry["queries"] = {"path": str(queries), "count": len(asked)}
         query_rows, token_rows = [], []

@@ -17,6 +17,7 @@ from engine import bif
 from engine.bif import Readings
 from engine.corpus import Window
 from engine.factors import run_cutting
+from engine.group import Group
 from engine.model import LanguageModel
 from engine.progress import Progress
 from engine.sampling import chain_files, sample
@@ -43,10 +44,11 @@ def walked(
     documents: Sequence[int],
     progress: Progress,
     model: LanguageModel,
+    group: Group,
 ) -> Readings:
     """Walk the chains and read documents and completions at each draw; goes on where a stopped step was."""
     progress.note(NO_POSITION)
-    return sample(folder, sampler_of(folder, settings), folder.readings, progress, documents, model)
+    return sample(folder, sampler_of(folder, settings), folder.readings, progress, documents, model, group)
 
 
 def about(folder: RunFolder, settings: ScoreSettings, readings: Readings) -> dict[str, Any]:

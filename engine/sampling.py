@@ -21,6 +21,7 @@ from engine.corpus import Query, Window
 from engine.errors import RunError
 from engine.estimate import Estimate, announce, batch_bytes, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
+from engine.group import ALONE, Group
 from engine.langevin import ITERATIONS, Posterior, Sampler, Schedule, largest_curvature, walk
 from engine.losses import token_log_probs
 from engine.model import LanguageModel
@@ -47,6 +48,7 @@ def sample(
     progress: Progress,
     documents: Sequence[int],
     model: LanguageModel | None = None,
+    group: Group = ALONE,
 ) -> Readings:
     """Walk the chains and read documents and completions at each draw; goes on where a stopped call was.
 
@@ -58,11 +60,12 @@ def sample(
         documents: Numbers of the documents to read, each with something to predict; the posterior is that of the whole
             corpus.
         model: The run's model if it is already loaded; None to load it.
+        group: The processes that share the chains.
 
     Raises:
         WhenceError: If the run is not finished or its model is another one.
     """
-    return _Sampling(folder, settings, work, progress, sorted(documents), model).run()
+    return _Sampling(folder, settings, work, progress, sorted(documents), model, group).run()
 
 
 class _Sampling:
@@ -76,8 +79,9 @@ class _Sampling:
         progress: Progress,
         documents: list[int],
         model: LanguageModel | None,
+        group: Group,
     ) -> None:
-        self.settings, self.progress, self.documents = settings, progress, documents
+        self.settings, self.progress, self.documents, self.group = settings, progress, documents, group
         self.measurement = folder.step("query")["settings"]["measurement"]
         self.queries = _queries(folder)
         self.tokens = pq.read_table(folder.query_tokens).to_pandas().groupby("query").size().tolist()
@@ -101,9 +105,10 @@ class _Sampling:
         posterior = Posterior(self._gradient, self.n_beta, self.n_beta * self.moved.damping)
         pace, origin = self._preconditioner(), torch.zeros_like(self.moved.curvature)
         start = self.work / "start.safetensors"
-        if not start.is_file():
+        if self.group.leads and not start.is_file():
             chosen = torch.tensor(self._step_size(posterior, pace), dtype=torch.float64)
             write_tensors(self._reading(origin) | {"step_size": chosen}, start)
+        self.group.wait()
         step_size = float(read_tensors(start)["step_size"])
         self._walks(Sampler(posterior, pace, step_size, self.settings.seed), files, origin)
         expected = self.free / (2 * self.n_beta)
@@ -120,12 +125,18 @@ class _Sampling:
     def _walks(self, sampler: Sampler, files: list[list[Path]], origin: Tensor) -> None:
         """All chains that are not finished."""
         schedule = Schedule(self.settings.burn_in, self.settings.draws, self.settings.every)
-        todo = [chain for chain, of in enumerate(files) if not all(file.is_file() for file in of)]
+
+        def unfinished() -> list[int]:
+            return [chain for chain, of in enumerate(files) if not all(file.is_file() for file in of)]
+
+        todo = self.group.agree(unfinished)
         if not todo:
             return
-        self._announce(schedule, len(todo))
-        self.progress.start("Sampling weights", len(todo) * schedule.after(schedule.draws), "steps")
-        for chain in todo:
+        if self.group.leads:
+            self._announce(schedule, len(todo))
+        steps = schedule.after(schedule.draws)
+        self.progress.start("Sampling weights", len(todo) * steps, "steps")
+        for chain in self.group.share(unfinished, self.work, lambda chain: self.progress.advance(steps)):
             self._walk(sampler, schedule, chain, files[chain], origin)
         self.progress.finish()
 
@@ -147,7 +158,8 @@ class _Sampling:
             f"{sum(self.lengths):,} tokens each."
         )
         disk = chains * schedule.draws * 4 * sum(self.lengths)
-        announce(self.progress, Estimate("sampling", chains * seconds, memory, disk), self.work)
+        estimate = Estimate("sampling", chains * seconds / self.group.size, memory, disk)
+        announce(self.progress, estimate, self.work, self.group.size)
 
     def _walk(self, sampler: Sampler, schedule: Schedule, chain: int, files: list[Path], x: Tensor) -> None:
         """The rest of a chain; its place is kept after each reading."""

@@ -6,10 +6,11 @@
    prediction influence of the very first of them.
 
 With the estimator ``bif`` influence is sampled before the bulk pass (:mod:`engine.sampled_scores`).
-Each pass works shard by shard; a finished shard is never computed again.
+Each pass works shard by shard; a finished shard is never computed again. A group of processes shares the shards of
+each pass (:mod:`engine.group`); its first process does what comes before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -37,12 +38,13 @@ from engine.errors import RunError
 from engine.estimate import Estimate, announce, batch_bytes, free_memory, probe_windows, seconds_per_token
 from engine.factors import load_fitted, read_factors, run_cutting
 from engine.gather import gather
+from engine.group import Group, this_group
 from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.queries import read_query_gradients
 from engine.sampled_scores import about, influence_columns, sampled_prediction, walked
 from engine.settings import OF_SAMPLED, SAMPLED, FitSettings, ScoreSettings, belong
-from engine.store import RunFolder, running_step, write_table
+from engine.store import RunFolder, write_table
 from engine.tensors import write_tensors
 from engine.token_pass import Scorer, TokenCompute, token_table
 from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
@@ -58,6 +60,8 @@ def score(
 ) -> None:
     """Write the influence tables of a run; goes on where a killed run stopped.
 
+    Under torchrun each process calls it, and they share the work.
+
     Args:
         run: Folder of a run whose fit and query steps are finished.
         settings: Settings; None for the defaults.
@@ -67,17 +71,21 @@ def score(
     Raises:
         WhenceError: If an input cannot be used, or the run holds results of other settings.
     """
-    settings, progress, folder = settings or ScoreSettings(), progress or SilentProgress(), RunFolder(Path(run))
+    group = this_group()
+    settings, progress, folder = settings or ScoreSettings(), group.progress(progress), RunFolder(Path(run))
     sampled = belong(settings, OF_SAMPLED, SAMPLED, FitSettings(**folder.step("fit")["settings"]).estimator)
     inputs = {"fit": folder.step("fit")["inputs"], "query": folder.step("query")["inputs"]}
     if not folder.is_finished("score"):
         model, layers = load_fitted(folder, model)
-    with folder.locked():
-        with running_step(folder, "score", asdict(settings), inputs) as entry:
-            if entry["state"] != "finished":
-                assert model is not None
-                entry["results"] = _Score(folder, model, layers, settings, progress, sampled).run()
-        gather(folder)
+    with group.step(folder, "score", asdict(settings), inputs) as entry:
+        if entry["state"] == "finished":
+            progress.note(f"{folder.path}: the score step is finished; there is nothing to do.")
+        else:
+            assert model is not None
+            entry["results"] = _Score(folder, model, layers, settings, progress, sampled, group).run()
+    if group.leads:
+        with folder.locked():
+            gather(folder)
 
 
 class _Score:
@@ -91,8 +99,9 @@ class _Score:
         settings: ScoreSettings,
         progress: Progress,
         sampled: bool,
+        group: Group,
     ) -> None:
-        self.folder, self.model, self.layers = folder, model, layers
+        self.folder, self.model, self.layers, self.group = folder, model, layers, group
         self.settings, self.progress, self.sampled = settings, progress, sampled
         self.cutting = run_cutting(folder)
         self.corpus = folder.step("fit")["corpus"]
@@ -112,7 +121,7 @@ class _Score:
         directions = self._directions(factors)
         place = {number: number for number in range(len(self.queries))}
         scorer = Scorer(self.model, self.layers, directions, place, self.settings.batch_tokens)
-        if readings is None:
+        if readings is None and self.group.leads:
             self._announce(scorer, len(only) if only is not None else self.corpus["documents"])
         self._documents(directions, readings, only)
         ends = self._ends()
@@ -139,39 +148,47 @@ class _Score:
 
     def _lexical(self) -> np.ndarray:
         """Write the lexical scores; the prefilter's candidates, ``[queries, candidates]``."""
-        numbers = range(len(self.queries))
-        if not self.folder.lexical.is_file():
+        if self.group.leads and not self.folder.lexical.is_file():
             self.progress.start("Lexical scores", len(self.queries), "queries")
             texts = [query["prompt"] + query["completion"] for query in self.queries]
             ids = [tokenize(self.model.tokenizer, text).ids for text in texts]
             lexical.write_lexical(self.folder, ids, texts)
             self.progress.advance(len(self.queries))
             self.progress.finish()
-        columns = (pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}"])[0] for number in numbers)
+        self.group.wait()
+        columns = (
+            pq.read_table(self.folder.lexical, columns=[f"tfidf.{number}"])[0] for number in range(len(self.queries))
+        )
         return np.concatenate([lexical.candidates(column.to_numpy()[None]) for column in columns])
 
     def _readings(self, only: set[int] | None) -> Readings:
         """What the log-probabilities of all documents with anything to predict are at each draw of the weights."""
         filled = [number for shard in self.shards for number in self._members(shard, only) if self.filled[number]]
-        return walked(self.folder, self.settings, filled, self.progress, self.model)
+        return walked(self.folder, self.settings, filled, self.progress, self.model, self.group)
 
     def _directions(self, factors: dict[str, LayerFactors]) -> Directions:
         numbers, device = range(len(self.queries)), str(self.model.device)
         if self.sampled:
             return plain_directions(list(read_query_gradients(self.folder, numbers, device)), list(factors))
-        if self.folder.low_rank.is_file():
-            directions = read_directions(self.folder, numbers, self.tokens, factors, device)
-        else:
-            self.progress.start("Preconditioning", len(factors), "layers")
-            gradients = list(read_query_gradients(self.folder, numbers, device))
-            damping_factor = self.folder.step("query")["settings"]["damping_factor"]
-            directions = choose_directions(
-                gradients, factors, damping_factor, self.settings.rank_error, free_memory(self.model.device),
-                lambda: self.progress.advance(1),
-            )  # fmt: skip
-            write_tensors(thin_tensors(directions), self.folder.low_rank)
-            self.progress.finish()
+        first = self.group.leads and not self.folder.low_rank.is_file()
+        chosen = self._choose(factors) if first else None
+        self.group.wait()
+        directions = chosen or read_directions(self.folder, numbers, self.tokens, factors, device)
         multiply_out(directions, int(self.positions.sum()) / self.corpus["windows"], self.settings.memory_gb * 1e9)
+        return directions
+
+    def _choose(self, factors: dict[str, LayerFactors]) -> Directions:
+        """Directions made anew; which of them are low-rank is then fixed by a file."""
+        self.progress.start("Preconditioning", len(factors), "layers")
+        device = self.model.device
+        gradients = list(read_query_gradients(self.folder, range(len(self.queries)), str(device)))
+        damping_factor = self.folder.step("query")["settings"]["damping_factor"]
+        directions = choose_directions(
+            gradients, factors, damping_factor, self.settings.rank_error, free_memory(device),
+            lambda: self.progress.advance(1),
+        )  # fmt: skip
+        write_tensors(thin_tensors(directions), self.folder.low_rank)
+        self.progress.finish()
         return directions
 
     def _announce(self, scorer: Scorer, documents: int) -> None:
@@ -203,14 +220,15 @@ class _Score:
         ]
         work = [1, min(1.0, per_document[0]), per_document[1] * float(np.mean(self.tokens))]
         seconds = documents * mean * sum(rate * share for rate, share in zip(rates, work, strict=True))
+        seconds /= self.group.size
         pairs = sum(min(documents, 2 * kept) for kept in (keep, self.settings.keep_prediction)) * sum(self.tokens)
         full = sum(rows.numel() * rows.element_size() for rows in scorer.directions.full.values())
         memory = full + batch_bytes(self.model, self.layers, self.settings.batch_tokens)
         disk = 4 * (documents * scorer.directions.rows + pairs * mean)
-        announce(self.progress, Estimate("score", seconds, memory, disk), self.folder.path)
+        announce(self.progress, Estimate("score", seconds, memory, disk), self.folder.path, self.group.size)
 
     def _documents(self, directions: Directions, readings: Readings | None, only: set[int] | None) -> None:
-        todo = [shard for shard in self.shards if not self.folder.shard("documents", shard).is_file()]
+        todo = self.group.agree(partial(self._unfinished, "documents"))
         if not todo:
             return
         hidden = torch.stack(
@@ -218,7 +236,7 @@ class _Score:
         )
         work = {shard: int(self.positions[self._members(shard, only)].sum()) for shard in self.shards}
         self.progress.start("Scoring documents", sum(work[shard] for shard in todo))
-        for shard in todo:
+        for shard in self._share("documents", work):
             windows, members = shard_windows(self.folder, shard, self.cutting, only), self._members(shard, only)
             scores = score_documents(
                 self.model, self.layers, directions, members, windows, self.settings.batch_tokens, self.progress
@@ -229,6 +247,14 @@ class _Score:
                 table = table.append_column(name, pa.array(values))
             write_table(table, self.folder.shard("documents", shard))
         self.progress.finish()
+
+    def _unfinished(self, table: str) -> list[int]:
+        return [shard for shard in self.shards if not self.folder.shard(table, shard).is_file()]
+
+    def _share(self, table: str, work: Mapping[int, int]) -> Iterator[int]:
+        """Shards that this process is to do; ``work`` is what each adds to the progress."""
+        unfinished = partial(self._unfinished, table)
+        return self.group.share(unfinished, self.folder.shards(table), lambda shard: self.progress.advance(work[shard]))
 
     def _members(self, shard: int, only: set[int] | None) -> list[int]:
         low, high = shard * DOCUMENTS_PER_SHARD, min((shard + 1) * DOCUMENTS_PER_SHARD, self.corpus["documents"])
@@ -257,11 +283,11 @@ class _Score:
 
     def _token_pass(self, table: str, title: str, compute: TokenCompute, wanted: Mapping[int, Sequence[int]]) -> None:
         """One shard file per shard of documents."""
-        todo = [shard for shard in self.shards if not self.folder.shard(table, shard).is_file()]
-        members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in todo}
+        members = {shard: [d for d in self._members(shard, None) if d in wanted] for shard in self.shards}
         passes = {d: sum(self.tokens[q] for q in wanted[d]) if table == "prediction" else 1 for d in wanted}
-        self.progress.start(title, sum(int(self.positions[d]) * passes[d] for shard in todo for d in members[shard]))
-        for shard in todo:
+        work = {shard: sum(int(self.positions[d]) * passes[d] for d in members[shard]) for shard in self.shards}
+        self.progress.start(title, sum(work[shard] for shard in self.group.agree(partial(self._unfinished, table))))
+        for shard in self._share(table, work):
             chosen = set(members[shard])
             windows = shard_windows(self.folder, shard, self.cutting, chosen) if chosen else []
             here = {document: wanted[document] for document in members[shard]}

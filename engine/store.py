@@ -7,7 +7,9 @@
       corpus/documents.parquet      document, id, title, source, language, text, relation_flipped, same_content,
                                     tokens, windows
       corpus/tokens.parquet         document, token_ids, starts, ends (characters of each token)
-      fit/*.checkpoint.safetensors  sums so far while the step runs; removed at its end
+      fit/covariance/*.checkpoint.safetensors
+                                    while the first pass runs the sum so far, and sums of units by other processes of a
+                                    group; removed at its end; fit/correction/ likewise for the second
       fit/eigenvectors.safetensors  <layer>.q_a, <layer>.q_s between its two passes; removed at its end
       fit/factors.safetensors       <layer>.q_a [i,i], <layer>.q_s [o,o], <layer>.lam [o,i]
       query/queries.parquet         query, id, title, kind, language, prompt, completion, contrast, ...
@@ -30,6 +32,8 @@
       score/tokens/<shard>.parquet  query, document, positions, influence (completion tokens x positions); no rows with
                                     the estimator bif
       score/prediction/<shard>.parquet   the same for prediction influence
+      .../slips/<unit>.todo|taken|done   while a group of processes shares a pass: what becomes of each unit of work
+                                    (engine.slips)
       score/on_demand/<kind>-<query>-<document>.parquet   the same, computed when asked for
       score/ablation/<query>.parquet   document, control, variant, draw, influence, ... of texts the model never saw
       score/ablation/<query>-<document>-<key>.parquet   variants of one document with texts and token influences;
@@ -278,7 +282,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one writing process.
+        """Hold the folder for one writing process, or the group that it leads.
 
         Raises:
             RunError: If another process writes to it, or it cannot be created.
@@ -299,6 +303,11 @@ class RunFolder:
                 raise RunError(
                     f"another process is working on {self.path} -- two writers would mix their results -- "
                     "wait for it or cancel it."
+                ) from None
+            except OSError as error:
+                raise RunError(
+                    f"{file} cannot be locked ({error.strerror}) -- nothing would keep two writers apart -- use a file "
+                    "system with flock; Lustre has it with the mount option of that name."
                 ) from None
             yield
 
@@ -360,11 +369,13 @@ def running_step(
 
 
 def _remove_leftovers(folder: RunFolder, step: str) -> None:
-    """What a killed process was writing: our own ``.part`` files and safetensors' ``.tmp`` ones."""
+    """What a killed process was writing: our own ``.part`` files and safetensors' ``.tmp`` ones; its group's slips."""
     for name in FOLDERS[step]:
-        for pattern in ("*.part", ".tmp*"):
-            for leftover in (folder.path / name).rglob(pattern):
+        for pattern in ("*.part", ".tmp*", "slips/*"):
+            for leftover in list((folder.path / name).rglob(pattern)):
                 leftover.unlink(missing_ok=True)
+        for slips in list((folder.path / name).rglob("slips")):
+            slips.rmdir()
 
 
 def _check_same(

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import Interrupter, contents, differences
 from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
-import engine.factors
 import engine.scores
+import engine.sums
 import engine.windows
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, query, score
 from engine.errors import Cancelled
-from engine.progress import SilentProgress
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = 6
@@ -41,43 +41,9 @@ UNIT = 50
 """Events that finish at least one unit of work: the predictions of a shard take most."""
 
 
-class Interrupter(SilentProgress):
-    """Counts events; at the one asked for it kills its process, or raises Cancelled."""
-
-    def __init__(self, at: int, way: str) -> None:
-        self.at, self.way, self.events = at, way, 0
-
-    def start(self, step: str, total: int, unit: str = "tokens") -> None:
-        self._event()
-
-    def advance(self, amount: int) -> None:
-        self._event()
-
-    def rename(self, part: Path, target: Path) -> None:
-        def cut_short() -> None:
-            """What a process killed while writing leaves behind, safetensors its own temporary file."""
-            os.truncate(part, part.stat().st_size // 2)
-            if "safetensors" in part.name:
-                os.rename(part, part.with_name(".tmpAbC123"))
-
-        if self.way == "kill":
-            self._event(cut_short)
-        os.replace(part, target)
-        if self.way == "kill":
-            self._event()
-
-    def _event(self, last_act: Any = lambda: None) -> None:
-        self.events += 1
-        if self.events == self.at:
-            last_act()
-            if self.way == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise Cancelled
-
-
 def compute(spec: dict[str, Any], model: Any, run: Path, interrupter: Interrupter) -> None:
     engine.directions.CHEAPER = 1.0  # else the toy's layers are too small for thin rows
-    engine.factors.CHECKPOINT_SECONDS = 0.0 if interrupter.at else 20.0  # one that is not interrupted saves none
+    engine.sums.CHECKPOINT_SECONDS = 0.0 if interrupter.at else 20.0  # one that is not interrupted saves none
     os.fsync = lambda file: None  # a killed process loses nothing that the system has taken
     Path.replace = lambda part, target: interrupter.rename(part, target)  # type: ignore[method-assign, assignment]
     fit(run, model, spec["corpus"], FitSettings(**spec["fit"]), interrupter)
@@ -105,26 +71,6 @@ def in_child(spec: dict[str, Any], model: Any, run: Path, at: int = 0, way: str 
     with os.fdopen(out) as pipe:
         word = pipe.read()
     return "killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else word
-
-
-def contents(run: Path) -> dict[str, Any]:
-    """Bytes of every file of a run; the manifest without time and memory."""
-    files: dict[str, Any] = {
-        str(file.relative_to(run)): file.read_bytes()
-        for file in run.rglob("*")
-        if file.is_file() and file.name != ".lock"
-    }
-    manifest = json.loads(files["manifest.json"])
-    for step in manifest["steps"].values():
-        for name in ("seconds", "finished", "peak_memory_bytes"):
-            del step[name]
-    return files | {"manifest.json": manifest}
-
-
-def differences(run: Path, whole: dict[str, Any]) -> list[str]:
-    """Names of files that are not as in the uninterrupted run."""
-    mine = contents(run)
-    return sorted(name for name in mine.keys() | whole.keys() if mine.get(name) != whole.get(name))
 
 
 def drive(spec: dict[str, Any]) -> dict[str, Any]:

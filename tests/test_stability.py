@@ -148,7 +148,7 @@ def dates(folder: Path) -> dict[Path, int]:
 
 
 def test_a_stopped_check_goes_on_and_comes_to_the_same(toy_run, loaded, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.factors.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("engine.sums.CHECKPOINT_SECONDS", 0.0)
     room = 4e-9 * sum(layer.parameters for layer in loaded.layers) * 300  # of 7 * 202 rows, so five passes
     settings = StabilitySettings(str(toy_run), memory_gb=room)
     counting = Stopping(-1)

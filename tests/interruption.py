@@ -1,0 +1,64 @@
+"""Runs that are cut short at a chosen moment, and whether their files end up the same all the same."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Cancelled
+from engine.progress import SilentProgress
+
+
+class Interrupter(SilentProgress):
+    """Counts events; at the one asked for it kills its process, or raises Cancelled."""
+
+    def __init__(self, at: int, way: str) -> None:
+        self.at, self.way, self.events = at, way, 0
+
+    def start(self, step: str, total: int, unit: str = "tokens") -> None:
+        self._event()
+
+    def advance(self, amount: int) -> None:
+        self._event()
+
+    def rename(self, part: Path, target: Path) -> None:
+        def cut_short() -> None:
+            """What a process killed while writing leaves behind, safetensors its own temporary file."""
+            os.truncate(part, part.stat().st_size // 2)
+            if "safetensors" in part.name:
+                os.rename(part, part.with_name(".tmpAbC123"))
+
+        if self.way == "kill":
+            self._event(cut_short)
+        os.replace(part, target)
+        if self.way == "kill":
+            self._event()
+
+    def _event(self, last_act: Any = lambda: None) -> None:
+        self.events += 1
+        if self.events == self.at:
+            last_act()
+            if self.way == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Cancelled
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """Bytes of every file of a run; the manifest without time and memory."""
+    files: dict[str, Any] = {
+        str(file.relative_to(run)): file.read_bytes()
+        for file in run.rglob("*")
+        if file.is_file() and file.name != ".lock"
+    }
+    manifest = json.loads(files["manifest.json"])
+    for step in manifest["steps"].values():
+        for name in ("seconds", "finished", "peak_memory_bytes"):
+            del step[name]
+    return files | {"manifest.json": manifest}
+
+
+def differences(run: Path, whole: dict[str, Any]) -> list[str]:
+    """Names of files that are not as in the uninterrupted run."""
+    mine = contents(run)
+    return sorted(name for name in mine.keys() | whole.keys() if mine.get(name) != whole.get(name))
