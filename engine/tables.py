@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+from duckdb import DuckDBPyConnection as Connection
+
+__all__ = ["Connection", "open_for_sorting", "open_tables"]
 
 SORTING = "1GB"
 
 
-def open_tables(**tables: Path | list[Path]) -> duckdb.DuckDBPyConnection:
+def open_tables(**tables: Path | list[Path]) -> Connection:
     """A connection that knows these tables; the caller closes it. It is nobody else's, as several pages ask at once.
 
     It draws no progress bar: duckdb takes ``python -m engine`` for an interactive session, and would draw one into what
@@ -21,7 +24,7 @@ def open_tables(**tables: Path | list[Path]) -> duckdb.DuckDBPyConnection:
     return _knowing(duckdb.cursor(), tables)
 
 
-def open_for_sorting(folder: Path, **tables: Path | list[Path]) -> duckdb.DuckDBPyConnection:
+def open_for_sorting(folder: Path, **tables: Path | list[Path]) -> Connection:
     """:func:`open_tables` for joins and sorts of many rows: memory beyond :data:`SORTING` goes to disk.
 
     Args:
@@ -31,9 +34,7 @@ def open_for_sorting(folder: Path, **tables: Path | list[Path]) -> duckdb.DuckDB
     return _knowing(duckdb.connect(config={"memory_limit": SORTING, "temp_directory": str(folder)}), tables)
 
 
-def _knowing(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Path | list[Path]]
-) -> duckdb.DuckDBPyConnection:
+def _knowing(connection: Connection, tables: Mapping[str, Path | list[Path]]) -> Connection:
     connection.execute("SET enable_progress_bar = false")
     for name, path in tables.items():
         connection.execute(f"CREATE TEMP VIEW {name} AS FROM read_parquet({_patterns(path)})")

@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS = 6
 SHARD = 2
 KILLS = 20
+PATIENCE_S = 2_400.0  # bound for a minute's work of processes that wait for each other: tenfold on a full machine
 LAST_EVENT = 60
 """Of a process in a whole run, about; so most of those chosen are hit, and at any moment."""
 FIT = FitSettings(batch_tokens=100)
@@ -197,7 +198,7 @@ def report(toy_folder, tmp_path_factory) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=PATIENCE_S,
     )
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)

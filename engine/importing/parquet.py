@@ -7,7 +7,6 @@ scored; all others need one for each query.
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from engine.corpus import Query
 from engine.errors import CorpusError
 from engine.importing.part import MOST_DOCUMENTS, PART_NUMBERS, Part
-from engine.tables import open_for_sorting
+from engine.tables import Connection, open_for_sorting
 
 COLUMNS = ("query", "document", "influence")
 TOKENS = "token_influences"
@@ -74,7 +73,7 @@ class ParquetScores:
         columns = f"{numbers['query']}, {numbers['document']}, influence::DOUBLE AS influence{tokens}"
         return f"SELECT {columns} FROM scores{joins}"
 
-    def _check(self, tables: duckdb.DuckDBPyConnection) -> None:
+    def _check(self, tables: Connection) -> None:
         """Every name is known, every pair is there once, and every score is a number."""
         for name, where in (("query", "query file"), ("document", "corpus")):
             found = tables.execute(f"SELECT {name}_named FROM numbered WHERE {name} IS NULL LIMIT 1").fetchone()
