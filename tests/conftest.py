@@ -82,8 +82,8 @@ def needs_sample(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)  # after pytest's own order, which puts all tests of a browser together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the sample comes last, since it is being computed meanwhile."""
-    items.sort(key=needs_sample)
+    """What needs the sample comes last, since it is being computed meanwhile, and what would wait for a free core."""
+    items.sort(key=lambda item: needs_sample(item) or item.get_closest_marker("late") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)

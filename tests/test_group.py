@@ -55,6 +55,7 @@ CHAINS = {"chains": 3, "draws": 8, "burn_in": 1, "every": 1, "batch": 4}
 SCORE = ScoreSettings(keep_tokens=3, keep_prediction=1, batch_tokens=100)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
 Work = Callable[[int, Interrupter], None]
+pytestmark = pytest.mark.late  # three processes that wait for each other take ten times as long beside the sample's
 
 
 class Telling(Interrupter):
