@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def _move(tab: Page, page: str) -> None:
         wait_until_ready(tab, before)
 
 
-def measure(browser: BrowserContext, runs: Path, first: str, rounds: int) -> list[dict[str, Any]]:
+def measure(browser: BrowserContext, runs: Path, first: str, rounds: int, pages: Sequence[str]) -> list[dict[str, Any]]:
     """First and warm times of every page on a run."""
     rows = []
     with served(runs, run=first) as address:
@@ -155,7 +156,7 @@ def measure(browser: BrowserContext, runs: Path, first: str, rounds: int) -> lis
         tab = browser.new_page()
         tab.goto(address)
         wait_until_ready(tab)
-        for page in PAGES:
+        for page in pages:
             times = [seconds_in_new_tab(browser, f"{address}/{page}") for _ in range(1 + rounds)]
             moves = [seconds_by_link(tab, page) for _ in range(1 + rounds)]
             row = {"first": times[0], "link": statistics.median(moves[1:]), "tab": statistics.median(times[1:])}
@@ -169,23 +170,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--run", default="runs/sample", help="folder of a finished run")
     parser.add_argument("--rounds", type=int, default=5, help="warm visits of each page")
+    parser.add_argument("--pages", nargs="+", default=PAGES, choices=PAGES, help="names in the address; all")
+    parser.add_argument("--without-made-up", action="store_true", help="the finished run only")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         runs = Path(home)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET).new_context(viewport=WINDOW)
-        write_large_run(runs / "large" / "made-up")
+        if not given.without_made_up:
+            write_large_run(runs / "large" / "made-up")
         (runs / "own").mkdir()
         name = Path(given.run).resolve().name
         shutil.copytree(given.run, runs / "own" / name)
         if not Run(runs / "own" / name).folder.map("words").is_file():
             make_map(Run(runs / "own" / name))
-        found = {
-            f"{Run(given.run).name}": measure(browser, runs / "own", name, given.rounds),
-            f"{DOCUMENTS:,} documents x {QUERIES} completions, made up": measure(
-                browser, runs / "large", "made-up", given.rounds
-            ),
-        }
+        found = {f"{Run(given.run).name}": measure(browser, runs / "own", name, given.rounds, given.pages)}
+        if not given.without_made_up:
+            about = f"{DOCUMENTS:,} documents x {QUERIES} completions, made up"
+            found[about] = measure(browser, runs / "large", "made-up", given.rounds, given.pages)
     machine = {"date": date.today().isoformat(), "cores": os.cpu_count(), "machine": platform.machine()}
     if given.json:
         print(json.dumps(machine | {"seconds": found}, indent=1))
