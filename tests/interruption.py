@@ -3,11 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from engine.errors import Cancelled
 from engine.progress import SilentProgress
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
 
 
 class Interrupter(SilentProgress):
@@ -42,6 +47,15 @@ class Interrupter(SilentProgress):
             if self.way == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Cancelled
+
+
+def driven(driver: str, spec: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+    """What a test file reports that is run as a program: one process, without threads or libraries of the tests'."""
+    command = [sys.executable, driver, json.dumps(spec)]
+    found = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=timeout)
+    assert found.returncode == 0, found.stderr
+    report: dict[str, Any] = json.loads(found.stdout)
+    return report
 
 
 def contents(run: Path) -> dict[str, Any]:

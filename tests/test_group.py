@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from interruption import Interrupter, contents, differences
+from interruption import ENVIRONMENT, Interrupter, contents, differences, driven
 from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
@@ -41,7 +41,6 @@ from engine.slips import Slips
 from engine.store import RunFolder
 from engine.sums import UnitSums, cut_into_units
 
-ROOT = Path(__file__).resolve().parents[1]
 CORPUS = 6
 SHARD = 2
 KILLS = 20
@@ -53,7 +52,6 @@ ESTIMATORS = ("kfac", "bif")
 """Others that share their work in another way: no second pass, and chains for units."""
 CHAINS = {"chains": 3, "draws": 8, "burn_in": 1, "every": 1, "batch": 4}
 SCORE = ScoreSettings(keep_tokens=3, keep_prediction=1, batch_tokens=100)
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
 Work = Callable[[int, Interrupter], None]
 pytestmark = pytest.mark.late  # three processes that wait for each other take ten times as long beside the sample's
 
@@ -193,16 +191,7 @@ def report(toy_folder, tmp_path_factory) -> dict[str, Any]:
         "queries": str(write_jsonl(folder / "queries.jsonl", QUERIES)),
         "runs": str(folder / "runs"),
     }
-    found = subprocess.run(
-        [sys.executable, __file__, json.dumps(spec)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    return driven(__file__, spec, PATIENCE_S)
 
 
 def test_the_run_that_groups_share_has_several_units_in_each_pass(report):

@@ -8,7 +8,6 @@ progress, or the moment before or after a finished file takes its name.
 import json
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from interruption import Interrupter, contents, differences
+from interruption import Interrupter, contents, differences, driven
 from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
@@ -28,7 +27,6 @@ import engine.windows
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, query, score
 from engine.errors import Cancelled
 
-ROOT = Path(__file__).resolve().parents[1]
 CORPUS = 6
 SHARD = 2
 FIT = FitSettings(batch_tokens=100)
@@ -112,15 +110,7 @@ def report(request, toy_folder, tmp_path_factory) -> dict[str, Any]:
         "score": asdict(SCORE) | {"memory_gb": RANKS[request.param], "rank_error": 0.3},
         "first": 1 + 9 * list(RANKS).index(request.param),
     }
-    found = subprocess.run(
-        [sys.executable, __file__, json.dumps(spec)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    return driven(__file__, spec)
 
 
 def test_the_interrupted_run_has_several_shards_and_thin_directions(report):

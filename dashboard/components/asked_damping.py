@@ -26,16 +26,14 @@ def answer_at(asked: Asked) -> pd.DataFrame:
         "Damping factor", damped.factors, damped.own, key="damping", bind="query-params", help=DAMPING_HELP,
         format_func=lambda value: f"{value:g}",
     )  # fmt: skip
-    numbers = range(1, 1 + len(damped.blocks))
-    first, last = (numbers[0], numbers[-1]) if len(numbers) > 1 else (1, 1)
+    numbers = [1 + block for block in damped.blocks]  # the network's own, as only some blocks may be tracked
+    ends = first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
     if len(numbers) > 1:
-        first, last = right.select_slider(
-            "Blocks", numbers, (first, last), key="blocks", bind="query-params", help=BLOCKS_HELP
-        )
-    whole = last - first + 1 >= len(numbers)
+        first, last = right.select_slider("Blocks", numbers, ends, key="blocks", bind="query-params", help=BLOCKS_HELP)
+    whole = (first, last) == ends
     if whole and factor == damped.own:
         return documents
-    blocks = None if whole else damped.blocks[first - 1 : last]
+    blocks = None if whole else range(first - 1, last)
     agreement = damped.agreement(factor, blocks)
     through = "all layers" if whole else f"block {first}" if first == last else f"blocks {first} to {last}"
     said = f"At damping factor **{factor:g}**, through **{through}**"
