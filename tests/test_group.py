@@ -35,8 +35,6 @@ from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, q
 from engine.__main__ import main
 from engine.errors import RunError, WhenceError
 from engine.group import this_group
-from engine.pipeline import run_config
-from engine.progress import SilentProgress
 from engine.slips import Slips
 from engine.store import RunFolder
 from engine.sums import UnitSums, cut_into_units
@@ -299,18 +297,19 @@ def test_a_verb_for_one_process_is_refused_in_a_group(monkeypatch, capsys):
 
 
 def test_torchrun_itself_starts_a_group_that_comes_to_the_same(toy_folder, tmp_path):
-    """The real one, on the command line."""
+    """The real one, on the command line; so is the one process, as tests before may have set threads (UMAP does)."""
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [replace(one, text=one.text[:60]) for one in documents(300)])
     queries = write_jsonl(tmp_path / "queries.jsonl", QUERIES)
-    words = [f'run = "{tmp_path / "two"}"', f'model = "{toy_folder}"', f'corpus = "{corpus}"', f'queries = "{queries}"']
-    config = tmp_path / "run.toml"
-    config.write_text("\n".join([*words, "[score]", "keep_tokens = 3", "keep_prediction = 1"]))
-    one = run_config(config, SilentProgress(), str(tmp_path / "one"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "engine", "run", str(config)]
-    group = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
-    assert group.returncode == 0, group.stderr
-    assert differences(tmp_path / "two", contents(one)) == []
+    pair = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    for name, launcher in ("one", []), ("two", pair):
+        places = [("run", tmp_path / name), ("model", toy_folder), ("corpus", corpus), ("queries", queries)]
+        config = tmp_path / f"{name}.toml"
+        lines = [f'{key} = "{place}"' for key, place in places]
+        config.write_text("\n".join([*lines, "[score]", "keep_tokens = 3", "keep_prediction = 1"]))
+        command = [sys.executable, "-m", *launcher, "engine", "run", str(config)]
+        group = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
+        assert group.returncode == 0, group.stderr
+    assert differences(tmp_path / "two", contents(tmp_path / "one")) == []
     assert group.stderr.count("Fitting covariances: done") == group.stdout.count("Raised it most") == 1
 
 
