@@ -7,21 +7,27 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from finding_results import some_found, write_findings
 from made_checks import SLOPE, exact_tables, keep, lds_tables, removal_tables, stability_tables
 from scored_run import many_documents, many_queries
 from test_leave_out_panel import keep as keep_leave_out
-from tiny_run import PAYLOADS, hostile_documents, long_document, plain_documents, plain_queries, write_tiny_run
+from tiny_run import PAYLOADS, hostile_documents, long_document, plain_documents, plain_queries, scored, write_tiny_run
 
 from dashboard.analyses.report import report
 from dashboard.components.calibration import calibration_sentence
 from engine import words
 from engine.__main__ import main
+from engine.ablation_file import write_ablation
+from engine.analysis.ablation import summarise
 from engine.analysis.ranking import headline, rank_documents
 from engine.check.calibration import NOT_CALIBRATED
 from engine.errors import RunError
+from engine.findings.claims import CLAIMS
 from engine.report import choose_completions, render_report, write_report
+from engine.report.findings import OLDER
 from engine.report.strip import MOST_UNITS
 from engine.run import Run
+from engine.variants import VariantSettings
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 VOID = {"meta", "br"}
@@ -212,6 +218,34 @@ def test_what_was_measured_is_said_with_its_origin(run, home):
     assert "Completions that are steady 1 of 3" in said
     assert "Steady. Its strongest documents stay" in said
     assert "Training on without plain-3: measured change −0.800" in said
+
+
+def test_findings_stand_with_verdict_and_date_and_say_when_the_run_has_changed(run, home):
+    assert f"Not measured. This would tell: python -m engine findings --run {run.path}" in read(run, home).words
+    write_findings(run, {"tails": some_found("tails", run), "sources": some_found("sources", run, far=-1.0)})
+    said = read(run, home).words
+    assert "Of 11 findings, 2 were measured." in said
+    for name, verdict in ("tails", "Holds"), ("sources", "Does not hold"):
+        claim, sentence = CLAIMS[name], some_found(name, run).sentence
+        assert f"{claim.number}. {claim.title} {verdict} {sentence}" in said
+    assert OLDER not in said
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    manifest["steps"]["query"]["settings"]["seed"] = 99
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    assert read(Run(run.path), home).words.count(OLDER) == 2
+
+
+def test_variants_of_the_document_are_those_that_were_scored(tmp_path, home):
+    run = Run(write_tiny_run(tmp_path / "run", plain_documents(12), plain_queries()))
+    document = int(rank_documents(run, 0)["document"][0])
+    missing = f"analyse word-order --run {run.path} --query q/1 --document {run.documents['id'][document]}"
+    assert missing in read(run, home, [0]).words
+    made = scored(run, 0, document, VariantSettings(), {"words_reversed": -0.0125})
+    write_ablation(run.folder, made, VariantSettings())
+    said = read(run, home, [0]).words
+    assert missing not in said
+    row = summarise(made.table()).set_index("variant").loc["words_reversed"]
+    assert f"Words reversed {words.number(row['influence'])}" in said
 
 
 def test_a_result_that_cannot_be_read_is_no_result(run, home):

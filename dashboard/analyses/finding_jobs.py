@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import jobs, runs
-from dashboard.analyses.findings import CLAIMS, Measured, kept_in, state_of
+from dashboard.analyses.findings import CLAIMS, Measured, kept_in, steps_of
 from engine.findings.settings import FindingsSettings
 from engine.run import Run
 from engine.store import RunFolder, repository_folder
@@ -54,7 +54,7 @@ def command(run: Run, other: Run | None = None, only: str | None = None, **setti
 def command_of(run: Run, name: str, found: Measured) -> str:
     """What measures a finding of a run as it was measured, the other run among those that are here."""
     others = other_runs(run).values()
-    other = next((one for one in others if state_of(one) == found.made_from["other"]), None)
+    other = next((one for one in others if steps_of(one) == found.made_from["other"]), None)
     return command(run, other, name, draws=found.draws, seed=found.seed)
 
 

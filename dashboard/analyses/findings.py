@@ -1,6 +1,5 @@
 """The pages' door to findings: what the literature says, and what was measured of it here and elsewhere. No torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +151,7 @@ ESTIMATE_COLUMNS = ("score", "part", "says", "value", "low", "high", "units", "n
 def outdated(run: Run, name: str, found: Measured) -> list[str]:
     """Why a result kept in a run may not be what measuring anew would give, one sentence each."""
     said, default = [], FindingsSettings(str(run.path))
-    if found.made_from["run"] != state_of(run):
+    if found.made_from["run"] != steps_of(run):
         said.append("It was measured on another state of this run: its settings, inputs or versions were others.")
     if found.rule != RULES[name].text:
         said.append("It was judged by another rule than this version's.")
@@ -164,12 +163,6 @@ def outdated(run: Run, name: str, found: Measured) -> list[str]:
             f"{default.draws:,} and {default.seed}."
         )
     return said
-
-
-def state_of(run: Run) -> dict[str, Any]:
-    """What decides what a run's scores are, as a result that was kept holds it."""
-    told: dict[str, Any] = json.loads(json.dumps(steps_of(run)))
-    return told
 
 
 def is_sample(run: Run) -> bool:

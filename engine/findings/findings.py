@@ -160,9 +160,11 @@ def _made_from(study: Study, planted: bool) -> dict[str, Any]:
 
 
 def steps_of(run: Run) -> dict[str, Any]:
-    """What decides what a run's scores are: settings, inputs and versions of its steps."""
+    """What decides what a run's scores are, as a kept result holds it: settings, inputs and versions of its steps."""
     steps = {"fit": run.fit, "query": run.query, "score": run.score}
-    return {name: {key: step[key] for key in ("settings", "inputs", "versions")} for name, step in steps.items()}
+    told = {name: {key: step[key] for key in ("settings", "inputs", "versions")} for name, step in steps.items()}
+    plain: dict[str, Any] = json.loads(json.dumps(told))
+    return plain
 
 
 def code_hash() -> str:
@@ -185,6 +187,11 @@ def _measured(study: Study, name: str, made: dict[str, Any], folder: RunFolder) 
         tables = finding_tables(study, name, measure(study), made["planted"])
         result.tables = {table: [_plain(row) for row in rows] for table, rows in tables.items()}
     return result
+
+
+def is_current(run: Run, result: Result) -> bool:
+    """Whether a result kept in a run was made from the run as it is, by the code as it is."""
+    return bool(result.settings["run"] == steps_of(run) and result.settings["code"] == code_hash())
 
 
 def kept_finding(path: Path) -> Result | None:

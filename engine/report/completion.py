@@ -8,12 +8,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from engine.ablation_file import ablation_key, read_ablation, read_top
+from engine.analysis.ablation import summarise
 from engine.analysis.concentration import TOP, measured
 from engine.analysis.ranking import Headline, headline, rank_documents
 from engine.analysis.sources import SMALLEST_K, multipliers
 from engine.errors import RunError, WhenceError
 from engine.report.strip import Piece, Strip, document_strip, pieces
 from engine.run import Run
+from engine.variants import LABELS, VariantSettings
 
 Known = TypeVar("Known")
 DOCUMENTS = 5
@@ -80,6 +83,7 @@ class Section:
         top: Documents that a share of the strongest is of.
         sources: Rows of :func:`multipliers` at the top; or why there are none.
         k: Size of that top.
+        variants: Rows of :func:`summarise` of that document's variants; None where none were scored.
         verdict: The completion's row in the check of stability; None where it was not checked.
         left_out: What training on without some documents came to: their titles, predicted and measured change.
     """
@@ -101,6 +105,7 @@ class Section:
     top: int
     sources: list[dict[str, Any]] | str
     k: int
+    variants: list[dict[str, Any]] | None
     verdict: dict[str, Any] | None
     left_out: tuple[dict[str, Any], ...]
 
@@ -138,6 +143,7 @@ def section(run: Run, query: int, verdict: dict[str, Any] | None, left_out: tupl
         top=max(1, math.ceil(TOP * head.raised - 1e-9)),
         sources=_or_why(lambda: _sources(run, query, k, len(ranking))),
         k=k,
+        variants=None if shown is None else _variants(run, query, shown.document),
         verdict=verdict,
         left_out=left_out,
     )
@@ -182,3 +188,17 @@ def _sources(run: Run, query: int, k: int, documents: int) -> list[dict[str, Any
     table = multipliers(run, [query], ks=[k])
     rows = table[(table["end"] == "raised")].sort_values(["share", "group"], ascending=[False, True])
     return rows.head(GROUPS).replace({np.nan: None}).to_dict("records")
+
+
+def _variants(run: Run, query: int, document: int) -> list[dict[str, Any]] | None:
+    """What is left of a document whose words were moved or cut, where that was scored: by its page, or over many."""
+    kept = read_ablation(run, query, document, ablation_key(VariantSettings()))
+    if kept is not None:
+        table = kept.table()
+    else:
+        many = read_top(run.folder, [query])
+        table = many[(many["document"] == document) & ~many["control"]]
+    if table.empty:
+        return None
+    rows = summarise(table)
+    return rows.assign(label=rows["variant"].map(LABELS)).replace({np.nan: None}).to_dict("records")

@@ -13,9 +13,11 @@ from engine.check.calibration import CALIBRATED, NOT_CALIBRATED, calibration_fig
 from engine.check.found import Calibration
 from engine.checks import HOME
 from engine.errors import RunError
+from engine.findings.claims import CLAIMS
 from engine.progress import Progress, SilentProgress
 from engine.report.completion import Section, section
 from engine.report.facts import commands, facts, shown_path
+from engine.report.findings import findings, findings_command
 from engine.report.trust import VERDICTS, Trust, trust
 from engine.run import Run
 from engine.store import writing
@@ -58,11 +60,13 @@ def render_report(run: Run, queries: Sequence[int], home: Path = HOME, progress:
             f"{run.path} scored no document -- there is nothing to report -- compute it again in another folder, the "
             "score step without `--prefilter`."
         )
-    known = trust(run, home)
+    known, where = trust(run, home), shlex.quote(shown_path(str(run.path)))
     sections = list(_sections(run, known, queries, progress or SilentProgress()))
     return _environment().get_template("report.html").render(
         run=run, facts=facts(run), commands=commands(run), sections=sections, trust=known, words=words,
-        verdicts=VERDICTS, tokens_command=f"python -m engine tokens --run {shlex.quote(shown_path(str(run.path)))}",
+        findings=findings(run), findings_command=findings_command(run), claims=len(CLAIMS),
+        verdicts=VERDICTS, tokens_command=f"python -m engine tokens --run {where}",
+        variants_command=f"python -m engine analyse word-order --run {where}",
     )  # fmt: skip
 
 

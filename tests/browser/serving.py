@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.worker_process import stop_worker
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("WHENCE_CHROMIUM", "/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -41,6 +43,7 @@ def served(runs: Path, *flags: str, run: str = "small", **environment: str) -> I
         finally:
             server.terminate()
             server.wait(10)
+            stop_worker(runs)  # it would wait half an hour for jobs
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
