@@ -305,6 +305,7 @@ def test_a_chosen_variant_that_the_document_lacks_leaves_a_sentence(open_page, m
     make_run(tmp_path / "run")
     app = open_page(tmp_path, "word_order", show="Relation flipped")
     assert "None of the chosen variants is there for this document, so the original stands alone." in words(app)
+    assert "The corpus records none of this document: relation flipped." in words(app)
     press(app, "Show all variants")
     assert "stands alone" not in words(app)
 

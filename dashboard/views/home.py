@@ -66,10 +66,10 @@ def main() -> None:
         left, right = st.columns([0.42, 0.58])
         with left:
             _where_to_go(run)
-            if not (job is not None and job.is_active):
-                _other_models(run)
         with right:
             _facts(run)
+            if not (job is not None and job.is_active):
+                _other_models(run)
         _unreadable()
     _jobs()
 

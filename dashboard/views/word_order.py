@@ -182,9 +182,13 @@ def _shown(found: analyses.Ablation, summary: pd.DataFrame, labels: Labels) -> l
         draw = st.segmented_control(
             "Draw of the shuffles", range(1, draws + 1), default=1, required=True, key="draw", bind="query-params"
         )
-    lacking = [label for label, name in options.items() if name in {*analyses.MADE} - made and label in chosen]
-    if lacking:
-        st.caption(f"Cannot be made of this text, or would not change it: {', '.join(lacking).lower()}.")
+    for why, kinds in (
+        ("Cannot be made of this text, or would not change it", analyses.MADE),
+        ("The corpus records none of this document", analyses.RECORDED),
+    ):
+        lacking = [label for label, name in options.items() if name in {*kinds} - made and label in chosen]
+        if lacking:
+            st.caption(f"{why}: {', '.join(lacking).lower()}.")
     names = {*OWN, *(options[label] for label in chosen if label in options)}
     rows = {(row["variant"], row["draw"]): row for _, row in summary.iterrows()}
     shown = [Shown(found.original, labels("original", 0), None, analyses.strip_of(found.original))]
