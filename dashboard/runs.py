@@ -9,9 +9,10 @@ from typing import Any, Literal
 import streamlit as st
 
 from engine.errors import FormatError, RunError, WhenceError
+from engine.machine import repository_folder
 from engine.pipeline import SAMPLES, read_config, run_folder, sample_file
 from engine.run import Run, is_run, readable
-from engine.store import RunFolder, repository_folder
+from engine.store import RunFolder
 
 RUN_COMMAND, FIRST_SAMPLE = "python -m engine run", SAMPLES[0]
 CHOICES = ("query", "other_query", "tokens", "document", "token", "point", "focus", "word", "edit", "other", "area",

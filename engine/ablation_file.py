@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from engine.analysis.ablation import COLUMNS, Ablation, VariantInfluence
 from engine.corpus import Tokens
 from engine.run import Run
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
 from engine.variants import Origin, VariantSettings
+from engine.writing import write_table
 
 STAMP, FORMAT = b"whence.ablation", 1
 """Where a file holds its settings; a file of another format is computed anew."""

@@ -27,7 +27,8 @@ from engine.analysis.matrix import influence_matrix
 from engine.errors import RunError, WhenceError
 from engine.progress import Progress, SilentProgress
 from engine.run import Run
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
+from engine.writing import write_table
 
 if TYPE_CHECKING:
     from engine.live import LoadedRun

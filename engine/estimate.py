@@ -12,9 +12,9 @@ import torch
 from engine.corpus import Window
 from engine.errors import RunError
 from engine.layers import TrackedLayer
+from engine.machine import free_disk
 from engine.model import LanguageModel
 from engine.progress import Progress, format_seconds
-from engine.store import free_disk
 
 PROBE_TOKENS = 2048
 BYTES_PER_LOGIT = 24

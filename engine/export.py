@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from engine.analysis.ranking import rank_documents
 from engine.errors import RunError
 from engine.run import Run
-from engine.store import writing
+from engine.writing import writing
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet may take for the beginning of a formula, the wide forms of East Asian keyboards included."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.store import GATHERED, RunFolder, writing
+from engine.store import GATHERED, RunFolder
+from engine.writing import writing
 
 MANY = 64
 """Shards from which on they are gathered."""

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 from engine.errors import RunError, WhenceError
 from engine.progress import Progress, SilentProgress
 from engine.slips import Slips
-from engine.store import RunFolder, running_step
+from engine.steps import running_step
+from engine.store import RunFolder
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
-from engine.store import RunFolder, writing
+from engine.store import RunFolder
+from engine.writing import writing
 
 MAX_CANDIDATES = 10_000
 CANDIDATE_SHARE = 0.1

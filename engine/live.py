@@ -13,9 +13,9 @@ from engine.model import LanguageModel
 from engine.progress import Progress, SilentProgress
 from engine.run import Run, TokenInfluence
 from engine.sampled_scores import sampled_prediction, stored_readings
-from engine.store import write_table
 from engine.token_pass import Scorer, TokenCompute, token_table
 from engine.windows import document_windows, positions
+from engine.writing import write_table
 
 
 @dataclass

@@ -8,10 +8,11 @@ from typing import Any, get_args, get_type_hints
 from engine.corpus import corpus_hash, queries_hash, read_corpus, read_queries
 from engine.errors import WhenceError
 from engine.group import this_group
+from engine.machine import repository_folder
 from engine.progress import Progress
 from engine.readers.settings import ReadingSettings
 from engine.settings import SETTINGS, FitSettings, QuerySettings, ScoreSettings, deciding
-from engine.store import STEPS, RunFolder, repository_folder
+from engine.store import STEPS, RunFolder
 
 SAMPLES = ("sample", "sample-large", "sample-base", "sample-large-base")
 """Names of the embedded samples: one corpus, four models; the first is the small one."""

@@ -28,8 +28,9 @@ from engine.model import LanguageModel
 from engine.progress import Progress
 from engine.refined_queries import Refiner
 from engine.settings import OF_REFINED, REFINED, FitSettings, QuerySettings, belong
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
 from engine.tensors import read_tensors, write_tensors
+from engine.writing import write_table
 
 LOGIT_NUMBERS = 1 << 27
 """Most logits of one pass over a query's completion tokens."""

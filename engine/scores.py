@@ -44,10 +44,11 @@ from engine.progress import Progress, SilentProgress
 from engine.queries import read_query_gradients
 from engine.sampled_scores import about, influence_columns, sampled_prediction, walked
 from engine.settings import OF_SAMPLED, SAMPLED, FitSettings, ScoreSettings, belong
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
 from engine.tensors import write_tensors
 from engine.token_pass import Scorer, TokenCompute, token_table
 from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
+from engine.writing import write_table
 
 RECALL_AT = (10, 100)
 

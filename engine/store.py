@@ -1,4 +1,4 @@
-"""Every file of a run folder, and the one way each is written.
+"""Every file of a run folder.
 
 ::
 
@@ -55,27 +55,16 @@ A step is finished when the manifest says so; the manifest is written last.
 Tables are Parquet, tensors safetensors; nothing is pickled.
 """
 
-import errno
 import fcntl
 import json
-import os
-import platform
-import resource
-import shutil
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from engine.errors import FormatError, RunError
-from engine.settings import deciding
+from engine.writing import DISK_TROUBLE
 
 FORMAT = 1
 GATHERED = "gathered.parquet"
@@ -85,56 +74,6 @@ NO_MODEL = (
     "asked for needs them -- compute a run of the same corpus with `python -m engine fit`, `query` and `score`."
 )
 STEPS = ("fit", "query", "score")
-FOLDERS = {"fit": ("corpus", "fit"), "query": ("query",), "score": ("score",)}
-"""Folders that each step writes."""
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb")
-DISK_TROUBLE = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EACCES: "writing there is not permitted",
-    errno.EPERM: "writing there is not permitted",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOTDIR: "a part of the path is a file",
-    errno.EEXIST: "a part of the path is a file",
-    errno.EISDIR: "there is a folder of that name",
-}
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Yield ``<path>.part`` to write to; rename it when the block ends without error.
-
-    Raises:
-        RunError: If the disk is full or may not be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
-    except OSError as error:
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
-        if error.errno not in DISK_TROUBLE:
-            raise
-        raise RunError(
-            f"{path} could not be written: {DISK_TROUBLE[error.errno]} -- what was finished before stays -- "
-            "make room or choose another folder, then start the same again: it goes on from there."
-        ) from error
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file, whole or not at all."""
-    with writing(path) as part:
-        pq.write_table(table, part, compression="zstd")
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write a JSON file, whole or not at all."""
-    with writing(path) as part:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -310,127 +249,3 @@ class RunFolder:
                     "system with flock; Lustre has it with the mount option of that name."
                 ) from None
             yield
-
-
-@contextmanager
-def running_step(
-    folder: RunFolder, step: str, settings: dict[str, Any], inputs: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Run a step under the manifest's control: yields the entry to add results to.
-
-    An unfinished step of the same settings and inputs goes on where it stopped. An unfinished
-    query step may change them: it begins anew each time, so a mistake in a query costs no fit.
-    The entry is marked finished, with time and peak memory, when the block ends without error.
-
-    Args:
-        folder: The run.
-        step: ``fit``, ``query`` or ``score``.
-        settings: What the user chose.
-        inputs: What the step depends on: hashes of model, corpus, queries.
-
-    Raises:
-        RunError: If the step was started or finished with other settings or inputs, or the run was imported.
-    """
-    folder.need_model()
-    manifest: dict[str, Any] = {"format": FORMAT, "steps": {}} | folder.manifest()
-    entry = manifest["steps"].get(step)
-    settings, inputs = json.loads(json.dumps(settings)), json.loads(json.dumps(inputs))
-    if entry is not None and step == "query" and entry["state"] != "finished":
-        entry |= {"settings": settings, "inputs": inputs}
-    elif entry is not None:
-        _check_same(folder, step, entry, settings, inputs)
-    else:
-        _check_new(folder, manifest, step)
-        entry = {"state": "started", "settings": settings, "inputs": inputs, "seconds": 0.0}
-    entry.setdefault("versions", versions())
-    started = time.monotonic()
-    spent, before, unfinished = entry["seconds"], dict(entry), entry["state"] != "finished"
-
-    def save() -> None:
-        if unfinished:
-            entry["seconds"] = round(spent + time.monotonic() - started, 3)
-        manifest["steps"][step] = entry
-        write_json(manifest, folder.path / "manifest.json")
-
-    if unfinished:
-        _remove_leftovers(folder, step)
-        save()
-    try:
-        yield entry
-    except BaseException:
-        if unfinished:
-            save()
-        raise
-    if unfinished:
-        finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry |= {"state": "finished", "finished": finished, "peak_memory_bytes": peak_memory()}
-    if entry != before:
-        save()
-
-
-def _remove_leftovers(folder: RunFolder, step: str) -> None:
-    """What a killed process was writing: our own ``.part`` files and safetensors' ``.tmp`` ones; its group's slips."""
-    for name in FOLDERS[step]:
-        for pattern in ("*.part", ".tmp*", "slips/*"):
-            for leftover in list((folder.path / name).rglob(pattern)):
-                leftover.unlink(missing_ok=True)
-        for slips in list((folder.path / name).rglob("slips")):
-            slips.rmdir()
-
-
-def _check_same(
-    folder: RunFolder, step: str, entry: dict[str, Any], settings: dict[str, Any], inputs: dict[str, Any]
-) -> None:
-    differences = [
-        f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
-        for before, now in ((deciding(step, entry["settings"]), deciding(step, settings)), (entry["inputs"], inputs))
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-    if differences:
-        raise RunError(
-            f"{folder.path}: the {step} step was {entry['state']} with other settings or inputs "
-            f"({'; '.join(differences)}) -- results must not be mixed -- use another --run folder, or delete this one."
-        )
-
-
-def _check_new(folder: RunFolder, manifest: dict[str, Any], step: str) -> None:
-    later = [name for name in STEPS[STEPS.index(step) + 1 :] if name in manifest["steps"]]
-    if later:
-        raise RunError(
-            f"{folder.path} already holds the {later[0]} step -- it depends on {step} -- use another --run folder."
-        )
-    unknown = [name for name in FOLDERS[step] if (folder.path / name).exists()]
-    if unknown:
-        raise RunError(
-            f"{folder.path / unknown[0]} is there, but manifest.json does not say what it was made from -- it would "
-            "be taken for this step's results -- use another --run folder, or delete this one."
-        )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def free_disk(path: Path) -> int:
-    """Bytes free where ``path`` is, or would be created."""
-    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
-    return shutil.disk_usage(existing).free
-
-
-def repository_folder() -> Path:
-    """The folder that holds ``engine``, ``dashboard`` and ``sample_data``."""
-    return Path(__file__).resolve().parents[1]

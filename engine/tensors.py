@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.store import writing
+from engine.writing import writing
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from engine.corpus import Document, Window, cut_windows, tokenize_all
 from engine.progress import Progress
-from engine.store import RunFolder, writing
+from engine.store import RunFolder
+from engine.writing import writing
 
 T = TypeVar("T", int, np.ndarray)
 DOCUMENTS_PER_SHARD = 256

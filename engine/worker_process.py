@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.jobs import Job, JobTable
 from engine.locks import guard, open_worker_lock, write_worker_pid
-from engine.store import repository_folder
+from engine.machine import repository_folder
 
 KILL_WAIT_S = 5.0
 

@@ -19,7 +19,8 @@ from engine.corpus import read_queries
 from engine.pipeline import RunConfig, compute, is_computed, read_config
 from engine.progress import SilentProgress
 from engine.run import Run
-from engine.store import RunFolder, write_json
+from engine.store import RunFolder
+from engine.writing import write_json
 from sample_data.card import rewrite_section, table
 from sample_data.retrieval import GOAL, as_cell, recalls, summary, wanted_queries
 

@@ -11,8 +11,8 @@ import torch
 from toys import QUERIES, documents, make_gpt2, make_llama, train_tokenizer, write_jsonl
 from transformers import PreTrainedTokenizerFast
 
+from engine.machine import repository_folder
 from engine.model import LanguageModel, prepare
-from engine.store import repository_folder
 
 torch.set_num_threads(1)  # toy models gain nothing from more; on a busy machine they are ten times as slow
 os.environ["NUMBA_NUM_THREADS"] = "1"  # UMAP ends by setting numba's number, which is OpenMP's and so torch's too

@@ -9,7 +9,8 @@ import pyarrow as pa
 from tiny_run import write_tiny_run
 
 from engine.run import Run
-from engine.store import RunFolder, write_json, write_table
+from engine.store import RunFolder
+from engine.writing import write_json, write_table
 
 
 def documents(languages: Sequence[str], texts: Sequence[str] = ()) -> list[dict[str, str]]:

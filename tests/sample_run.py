@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.machine import repository_folder
 from engine.pipeline import sample_file
-from engine.store import repository_folder
 
 TEST_PROCESSES = 2
 """Cores left to the tests while the sample is computed, where there are more."""

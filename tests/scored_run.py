@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from tiny_run import write_tiny_run
 
 from engine.run import Run
-from engine.store import write_table
+from engine.writing import write_table
 
 
 def write_scored_run(

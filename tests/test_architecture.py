@@ -17,10 +17,19 @@ FILES = {
     for file in (ROOT / folder).rglob("*.py")
 }
 LIGHT = [
-    *("engine", "engine.run", "engine.store", "engine.corpus", "engine.jobs", "engine.settings", "engine.export"),
+    *(
+        "engine",
+        "engine.run",
+        "engine.store",
+        "engine.steps",
+        "engine.corpus",
+        "engine.jobs",
+        "engine.settings",
+        "engine.export",
+    ),
     *("engine.ask.answer", "engine.ask.kept", "engine.ask.show", "engine.index.settings", "engine.index.show"),
     *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.checks", "engine.check.settings"),
-    "engine.__main__",
+    *("engine.export", "engine.__main__"),
     *(
         name
         for name in FILES

@@ -25,10 +25,11 @@ from engine.errors import ModelError
 from engine.factors import read_factors, run_cutting
 from engine.layers import TrackedLayer, tracked_layers
 from engine.loading import load_model
+from engine.machine import repository_folder
 from engine.model import LanguageModel, prepare
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, measure
-from engine.store import RunFolder, repository_folder
+from engine.store import RunFolder
 from engine.token_pass import Scorer
 from engine.windows import shard_windows
 

@@ -34,7 +34,7 @@ from engine.analysis.rare_tokens import token_concentration, token_frequencies
 from engine.analysis.tails import _choose, _is_farther, fit_tail
 from engine.errors import WhenceError
 from engine.run import Run
-from engine.store import write_table
+from engine.writing import write_table
 
 SIGNS = ("positive", "negative", "both")
 HAND = np.array([4.0, -1, 3, 0, 1, -3, 2])  # raises 4 3 2 1, lowers 3 1

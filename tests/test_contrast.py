@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from dashboard.components.token_strip import HERE
-from engine.store import repository_folder
+from engine.machine import repository_folder
 
 LEAST = 4.5
 CSS = (HERE / "token_strip.css").read_text("utf-8")

@@ -17,8 +17,8 @@ from dashboard.components import text
 from dashboard.components.downloads import csv
 from dashboard.components.token_strip import Piece, _packed, _paragraphs
 from engine.jobs import JobTable
+from engine.machine import repository_folder
 from engine.run import Run
-from engine.store import repository_folder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from tiny_run import plain_documents, plain_queries, write_tiny_run
 
 from engine.findings.study import CONTROLS, score_matrices, stored_columns
 from engine.run import Run
-from engine.store import write_table
+from engine.writing import write_table
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from engine.findings.rules import RULES, Estimate
 from engine.findings.settings import FindingsSettings
 from engine.findings.study import Found, Study
 from engine.run import Run
-from engine.store import write_json
+from engine.writing import write_json
 
 HOLDS = {"top_share": Estimate(0.5, 0.4, 0.6, 20), "power_law": Estimate(0.9, 0.8, 1.0, 20)}
 

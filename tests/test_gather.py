@@ -8,7 +8,8 @@ from tiny_run import plain_documents, plain_queries, write_tiny_run
 import engine.gather
 from engine import Run
 from engine.gather import gather
-from engine.store import GATHERED, write_table
+from engine.store import GATHERED
+from engine.writing import write_table
 
 
 @pytest.fixture

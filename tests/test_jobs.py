@@ -20,8 +20,8 @@ import pytest
 from engine.errors import Cancelled, WhenceError
 from engine.jobs import MAX_ATTEMPTS, Job, JobTable
 from engine.locks import guard, open_worker_lock
+from engine.machine import repository_folder
 from engine.progress import Progress
-from engine.store import repository_folder
 from engine.worker import JobProgress, WorkerContext, serve
 from engine.worker_process import ensure_worker, force_cancel, stop_worker, worker_alive, worker_pid
 

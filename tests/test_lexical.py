@@ -14,7 +14,8 @@ from toys import QUERIES, documents, write_jsonl
 
 from engine import Run, ScoreSettings, fit, query, score
 from engine.lexical import bm25, candidates, recall, shared_pairs, tfidf
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
+from engine.writing import write_table
 
 VOCABULARY = 30
 # Sums of a few float64 terms rounded to float32; a wrong k1, b or IDF is off by over 1e-2.

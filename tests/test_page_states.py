@@ -21,8 +21,9 @@ from engine.analysis.ranking import rank_documents
 from engine.document_map import STAMP, DocumentMap, MapSettings, write_map
 from engine.jobs import JobTable
 from engine.run import Run
-from engine.store import FORMAT, write_table
+from engine.store import FORMAT
 from engine.variants import VariantSettings
+from engine.writing import write_table
 
 PAGES = (
     "home", "story", "influence", "ask", "concentration", "sources", "word_order", "findings", "compare", "map",

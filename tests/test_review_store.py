@@ -17,10 +17,10 @@ from review_desk import ANN, open_desk
 from review_writers import NAMES, decision, decisions, write
 
 from engine.errors import WhenceError
+from engine.machine import repository_folder
 from engine.review.database import REFUSED, URL_VARIABLE, connect, database_url
 from engine.review.events import DocumentKey, Event, Reviewer, new_token
 from engine.review.log import EventLog
-from engine.store import repository_folder
 
 PATIENCE_S = 600.0  # bound for what takes seconds; only a failing test, or a machine that is very full, waits so long
 

@@ -19,7 +19,8 @@ from engine.analysis.ranking import BASELINES, headline, strongest
 from engine.analysis.units import display_units
 from engine.corpus import Tokens, tokenize
 from engine.run import TABLE_OF_KIND, is_run
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
+from engine.writing import write_table
 
 # Scores are stored in float32, so sums of a few of them agree to about 1e-6 of the largest.
 TOLERANCE = 1e-5

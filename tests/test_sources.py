@@ -24,7 +24,7 @@ from engine.analysis.sources import (
 from engine.corpus import UNKNOWN_LANGUAGE, UNKNOWN_SOURCE
 from engine.errors import WhenceError
 from engine.run import Run
-from engine.store import write_table
+from engine.writing import write_table
 
 
 def put(run: Run, influence: np.ndarray, numbers: Sequence[int] | None = None, shard: int = 0) -> None:

@@ -15,7 +15,7 @@ from dashboard.analyses import sources as analyses
 from dashboard.components import source_charts
 from dashboard.components.source_tables import between
 from engine.run import Run
-from engine.store import write_table
+from engine.writing import write_table
 
 SOURCES = ("Books", "Web", "Forum", "News")
 

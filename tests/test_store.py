@@ -18,13 +18,14 @@ import torch
 from safetensors import SafetensorError
 from toys import QUERIES, documents, make_gpt2, write_jsonl
 
-import engine.store
 import engine.tensors
+import engine.writing
 from engine import FitSettings, QuerySettings, Run, RunError, ScoreSettings, fit, load_model, query, score
 from engine.progress import SilentProgress
 from engine.run import is_run
-from engine.store import FORMAT, RunFolder, write_json, write_table, writing
+from engine.store import FORMAT, RunFolder
 from engine.tensors import read_tensors, write_tensors
+from engine.writing import write_json, write_table, writing
 
 TABLE = pa.table({"a": list(range(100_000))})
 
@@ -321,8 +322,8 @@ def test_a_run_folder_below_a_file_is_refused(below, toy_folder, inputs, tmp_pat
 
 
 FAILING = {
-    "table": (engine.store.pq, "write_table", 1),
-    "later table": (engine.store.pq, "write_table", 3),
+    "table": (engine.writing.pq, "write_table", 1),
+    "later table": (engine.writing.pq, "write_table", 3),
     "tensors": (engine.tensors, "save_file", 1),
     "later tensors": (engine.tensors, "save_file", 3),
 }

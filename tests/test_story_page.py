@@ -24,8 +24,8 @@ from engine.check.result import kept
 from engine.check.settings import LeaveOutSettings
 from engine.checks import kept_at
 from engine.jobs import JobTable
+from engine.machine import repository_folder
 from engine.run import Run
-from engine.store import repository_folder
 from engine.variants import VariantSettings
 
 WINDOWS = 1000

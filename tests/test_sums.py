@@ -31,9 +31,10 @@ from engine.model import LanguageModel
 from engine.progress import SilentProgress
 from engine.queries import QueryGradient, SideGradient, measure, read_query_gradients
 from engine.settings import FitSettings
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
 from engine.token_pass import Scorer
 from engine.windows import positions, shard_windows
+from engine.writing import write_table
 
 SUM = {"float64": 1e-10, "float32": 1e-5}
 """Bound on |sum - whole| relative to the sum of magnitudes. Observed: 4e-14 and 1e-6. Tokens at a

@@ -15,8 +15,9 @@ import pyarrow as pa
 from engine.analysis.ablation import Ablation, VariantInfluence
 from engine.corpus import Tokens
 from engine.run import Run
-from engine.store import FORMAT, RunFolder, write_json, write_table
+from engine.store import FORMAT, RunFolder
 from engine.variants import VariantSettings, make_variants, rewrite
+from engine.writing import write_json, write_table
 
 START_TOKEN = 1
 FINISHED = "2026-01-02T03:04:05Z"

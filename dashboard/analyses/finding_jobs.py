@@ -7,8 +7,9 @@ from typing import Any
 from dashboard import jobs, runs
 from dashboard.analyses.findings import CLAIMS, Measured, kept_in, steps_of
 from engine.findings.settings import FindingsSettings
+from engine.machine import repository_folder
 from engine.run import Run
-from engine.store import RunFolder, repository_folder
+from engine.store import RunFolder
 
 
 def other_runs(run: Run) -> dict[str, Run]:

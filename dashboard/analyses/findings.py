@@ -16,8 +16,9 @@ from engine.findings.rules import RULES, Part, Verdict
 from engine.findings.settings import FindingsSettings
 from engine.findings.show import written as write_number
 from engine.findings.study import CONTROLS, INFLUENCE
+from engine.machine import repository_folder
 from engine.run import Run
-from engine.store import RunFolder, repository_folder
+from engine.store import RunFolder
 
 __all__ = ["CLAIMS", "CONTROLS", "INFLUENCE", "RULES", "TITLES", "VERDICTS", "Claim", "Part", "Source"]
 

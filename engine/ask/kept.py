@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.ask.settings import AskSettings
 from engine.run import Run
-from engine.store import write_json
+from engine.writing import write_json
 
 FORMAT = 2
 

@@ -8,7 +8,8 @@ from engine.check.effects import DOCUMENTS
 from engine.check.result import Result, read_result
 from engine.checks import CHECKS, HOME, Check, result_file
 from engine.errors import WhenceError
-from engine.store import RunFolder, repository_folder
+from engine.machine import repository_folder
+from engine.store import RunFolder
 
 LEAVE_OUT, STABILITY = "leave-out", "stability"
 NEEDED = {

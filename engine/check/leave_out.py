@@ -26,9 +26,9 @@ from engine.model import LanguageModel, prepare
 from engine.progress import Progress
 from engine.queries import measured_values
 from engine.run import Run
-from engine.store import write_json
 from engine.training import Piece, Schedule, fine_tune, window_piece
 from engine.windows import shard_numbers, shard_windows
+from engine.writing import write_json
 
 WITH, WITHOUT, OTHERS = "with them", "without them", "without others"
 BATCH_TOKENS = 1024

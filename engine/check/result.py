@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WhenceError
-from engine.store import versions, write_json
+from engine.machine import versions
+from engine.writing import write_json
 
 FORMAT = 2
 Tables = dict[str, list[dict[str, Any]]]

@@ -34,9 +34,9 @@ from engine.model import prepare
 from engine.pipeline import read_config
 from engine.progress import Progress
 from engine.queries import measured_values
-from engine.store import write_json
 from engine.training import Piece, Schedule, crop, fine_tune, muon, train, window_piece
 from engine.windows import Cutting
+from engine.writing import write_json
 
 NEAREST = 5
 """Documents that are taken for each completion because they share its words; the others are drawn at random."""

@@ -22,9 +22,10 @@ from engine.findings.claims import CLAIMS
 from engine.findings.rules import RULES, Estimate
 from engine.findings.settings import FindingsSettings
 from engine.findings.study import INFLUENCE, Found, Known, Study, read_truth
+from engine.machine import repository_folder, versions
 from engine.progress import Progress, SilentProgress
 from engine.run import Run
-from engine.store import RunFolder, repository_folder, versions
+from engine.store import RunFolder
 
 SAMPLE = repository_folder() / "sample_data"
 CODE = ("findings", "analysis")

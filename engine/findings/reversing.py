@@ -22,9 +22,9 @@ from engine.findings.study import CONTROLS, INFLUENCE, Study, score_matrices
 from engine.findings.texts import strongest, texts
 from engine.progress import SilentProgress
 from engine.run import Run
-from engine.store import write_table
 from engine.subject import document_frequency, find_subject, prompt_words
 from engine.variants import remove, reverse_words
+from engine.writing import write_table
 
 if TYPE_CHECKING:
     from engine.live import LoadedRun

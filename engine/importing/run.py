@@ -27,13 +27,15 @@ from engine.importing.part import Part, ScoreFile, check_finite
 from engine.importing.settings import TOOLS, ImportSettings
 from engine.importing.tokenizing import tokenizer_of
 from engine.lexical import write_lexical
+from engine.machine import peak_memory, versions
 from engine.progress import Progress, SilentProgress
 from engine.readers.files import Skipped
 from engine.readers.settings import ReadingSettings
 from engine.run import TABLE_OF_KIND
-from engine.store import FORMAT, RunFolder, peak_memory, versions, write_json, write_table
+from engine.store import FORMAT, RunFolder
 from engine.token_pass import token_table
 from engine.windows import Cutting, positions, write_corpus
+from engine.writing import write_json, write_table
 
 WHOLE = 1 << 30
 """Context in which every document is one window."""

@@ -24,9 +24,9 @@ from engine.index.settings import IndexSettings
 from engine.index.sketch import pack
 from engine.live import LoadedRun
 from engine.progress import Progress, SilentProgress
-from engine.store import write_json
 from engine.tensors import write_tensors
 from engine.windows import DOCUMENTS_PER_SHARD, shard_numbers, shard_windows
+from engine.writing import write_json
 
 
 def build_index(

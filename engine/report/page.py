@@ -20,7 +20,7 @@ from engine.report.facts import commands, facts, shown_path
 from engine.report.findings import findings, findings_command
 from engine.report.trust import VERDICTS, Trust, trust
 from engine.run import Run
-from engine.store import writing
+from engine.writing import writing
 
 HERE = Path(__file__).parent
 

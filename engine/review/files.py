@@ -13,7 +13,7 @@ from engine.readers.jsonl import read_objects
 from engine.review.labels import Outcome
 from engine.review.outcome import decided
 from engine.review.review import Review
-from engine.store import writing
+from engine.writing import writing
 
 NEEDED = ("id", "label")
 

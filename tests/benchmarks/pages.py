@@ -34,9 +34,10 @@ from engine.ablation_file import write_ablation  # noqa: E402
 from engine.analysis.ranking import rank_documents  # noqa: E402
 from engine.document_map import DocumentMap, MapSettings, make_map, write_map  # noqa: E402
 from engine.run import Run  # noqa: E402
-from engine.store import RunFolder, write_json, write_table  # noqa: E402
+from engine.store import RunFolder  # noqa: E402
 from engine.variants import VariantSettings  # noqa: E402
 from engine.windows import DOCUMENTS_PER_SHARD  # noqa: E402
+from engine.writing import write_json, write_table  # noqa: E402
 
 PAGES = (
     *("", "story", "influence", "ask", "concentration", "sources"),

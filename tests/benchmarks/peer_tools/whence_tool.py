@@ -22,9 +22,10 @@ from engine.loading import load_model
 from engine.progress import SilentProgress
 from engine.queries import read_query_gradients
 from engine.settings import ScoreSettings
-from engine.store import RunFolder, write_table
+from engine.store import RunFolder
 from engine.token_pass import Scorer, token_table
 from engine.windows import shard_numbers, shard_windows
+from engine.writing import write_table
 
 
 class Whence:
