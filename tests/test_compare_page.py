@@ -69,7 +69,7 @@ def test_compare_answers_with_the_engines_numbers(open_page, runs):
     run = Run(runs / "small_run")
     table = pair_documents(run, 0, run, 1).table
     first = top_overlap(table["rank"].to_numpy(), table["other_rank"].to_numpy()).iloc[0]
-    assert f"## The two rankings share {first['shared']} of the ten strongest documents (chance: 2.9)." in words(app)
+    assert f"## The two rankings share {first['shared']} of the ten strongest documents (2.9 by chance)." in words(app)
     found = agreement(table["influence"].to_numpy(), table["other_influence"].to_numpy())
     value, low, high = map(text.correlation, (found.spearman, found.low, found.high))
     assert f"Spearman's rank correlation is **{value}**, 95% interval {low} to {high}, over 34 documents." in words(app)

@@ -52,7 +52,7 @@ def test_the_page_answers_in_a_sentence_with_numbers_and_their_uncertainty(opene
     low, high = (f"{100 * few[name]:.0f}" for name in ("low", "high"))
     assert f"## Ten documents carry {few['value']:.0%} of all that {verb} this completion" in shown
     assert f"(95% interval {low}–{high}%)" in shown
-    assert f"this concentrated: **{number['value']:,.0f}** ({number['low']:,.0f}–{number['high']:,.0f})" in shown
+    assert f"as concentrated, is **{number['value']:,.0f}** ({number['low']:,.0f}–{number['high']:,.0f})" in shown
     assert f"normal distribution would give {number['null_low']:,.0f}–{number['null_high']:,.0f}" in shown
     assert f"token by token, {number['shuffled_low']:,.0f}–{number['shuffled_high']:,.0f}" in shown
 

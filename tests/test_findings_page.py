@@ -176,7 +176,7 @@ def test_where_nothing_is_measured_the_claims_stand_and_one_button_measures_all(
     app = open_page(tmp_path, "findings")
     shown = words(app)
     assert "## None of the literature's findings has been measured on this run yet." in shown
-    assert "how long it takes is not known" in shown
+    assert "no time can be named" in shown
     assert text.escape(CLAIMS["tails"].says, 600) in shown and shown.count("not measured]") == len(NAMES) + 1
     assert f"python -m engine findings --run {run.path}" in [code.value for code in app.get("code")]
     app.button(key="measure_all").click().run()
@@ -292,7 +292,9 @@ def test_results_of_the_repository_stand_beside_the_runs_own(open_page, tmp_path
     assert "It was measured with" not in words(app)  # of the run's own only
     charts = app.get(CHARTS)
     assert len(charts) == len(RULES["tails"].parts) + 1
-    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us with")
+    pills = next(
+        group for group in app.get("button_group") if group.label == "Beside this run, results measured by us with"
+    )
     pills.set_value([]).run()
     assert not app.exception and "Elsewhere 7 nats" not in words(app)
 
@@ -304,7 +306,9 @@ def test_any_number_of_them_may_stand_there_also_without_any_of_the_runs_own(ope
     (no_studies / "empty").mkdir()
     run = make_run(tmp_path / "runs" / "run")
     app = open_page(run.path.parent, "findings")
-    pills = next(group for group in app.get("button_group") if group.label == "Beside it, measured by us with")
+    pills = next(
+        group for group in app.get("button_group") if group.label == "Beside this run, results measured by us with"
+    )
     assert len(pills.options) == 3 and len(set(pills.options)) == 3
     assert len(pills.value) == 2
     assert "## None of the literature's findings has been measured on this run yet." in words(app)

@@ -44,7 +44,7 @@ PAGES = {
     "review": {"queue": "All documents", "document": "@drawn"},
     "review, team": {"queue": "All documents", "part": "Team"},
     "review, at once": {"queue": "All documents", "part": "Decide all at once"},
-    "review, out": {"queue": "All documents", "part": "Take away"},
+    "review, out": {"queue": "All documents", "part": "Export"},
     "trust": {},
 }
 MARKUP = r"<img|<script|<svg|<a |<sup|<i>|\]\(javascript|\*\*bold|\$x|:material/home|https?://evil|[\u202a-\u202e]"

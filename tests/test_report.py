@@ -211,7 +211,7 @@ def test_what_was_measured_is_said_with_its_origin(run, home):
     said = read(run, home).words
     slope = next(row for row in removal_tables()["calibration"] if row["what"] == "documents")
     assert words.between(slope, "slope").startswith(str(SLOPE))
-    assert f"the log-probability by {words.between(slope, 'slope')} of what is predicted" in said
+    assert f"the log-probability {words.between(slope, 'slope')} times as much as predicted" in said
     assert words.between(exact_tables()["estimators"][1], "correlation") in said
     assert words.between(lds_tables()["estimators"][0], "lds") in said
     assert "on the embedded sample, not on this run" in said

@@ -280,7 +280,7 @@ def test_the_team_defines_labels_of_its_own(opened, review):
 def test_what_is_agreed_on_is_taken_away_in_three_formats_with_reasons_run_and_influence(opened, review):
     review.label(ANN, [2, 5], "Drop", "=1+1")
     review.label(ANN, [3], "Keep")
-    said = words(opened(**ALL, part="Take away"))
+    said = words(opened(**ALL, part="Export"))
     assert "agreed to drop **2** and to keep **1**" in said
     influence = rank_documents(review.run, 1).set_index("document")["influence"]
     for ending in analyses.FILES:
@@ -296,7 +296,7 @@ def test_what_is_agreed_on_is_taken_away_in_three_formats_with_reasons_run_and_i
 
 def test_the_change_without_the_documents_to_drop_is_predicted_and_its_check_is_one_click_away(opened, review, runs):
     review.label(ANN, [2, 5], "Drop")
-    app = opened(**ALL, query="q/1", part="Take away")
+    app = opened(**ALL, query="q/1", part="Export")
     shown = next(frame.value for frame in app.dataframe if "predicted" in frame.value).set_index("id")["predicted"]
     influence = rank_documents(review.run, 0).set_index("document")["influence"]
     assert shown["q/1"] == pytest.approx(-influence.loc[[2, 5]].sum() / 1000)
@@ -308,7 +308,7 @@ def test_the_change_without_the_documents_to_drop_is_predicted_and_its_check_is_
 
 def test_a_file_shows_its_conflicts_before_anything_is_written(opened, review):
     review.label(BEN, [1], "Keep")
-    app = opened(**ALL, part="Bring in")
+    app = opened(**ALL, part="Import")
     rows = "id,label,reasons\nplain-0,Drop,spam\nplain-1,Drop,\ngone,Drop,\nplain-2,Nonsense,\n"
     app.file_uploader[0].upload("list.csv", rows.encode(), "text/csv").run()
     assert not app.exception and labels(review) == {}

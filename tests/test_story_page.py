@@ -195,7 +195,7 @@ def test_a_prediction_stands_beside_what_predictions_came_to(make, show, tmp_pat
     assert "checked by training again" not in words(show(5))
     keep("removal", tmp_path / "checks" / "removal.json", tables := removal_tables())
     row = next(row for row in tables["calibration"] if row["what"] == "documents")
-    assert f"the change was **{text.between(row, 'slope')}** times the predicted one" in words(show(5))
+    assert f"the log-probability changed **{text.between(row, 'slope')}** times as much as predicted" in words(show(5))
 
 
 def test_the_flagged_document_is_one_click_from_its_decision(make, show, open_page, tmp_path):

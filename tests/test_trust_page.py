@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_read_has_its_sentence_and_the_other_checks_are_sh
     (error,) = app.error
     assert "lds" in error.value and ("cannot be read" in error.value or "would be misread" in error.value)
     assert app.button(key="measure_lds").label == "Measure it here"
-    assert "changed the log-probability by" in words(app)
+    assert "changed the log-probability" in words(app)
 
 
 def test_a_result_of_another_check_is_not_taken_for_this_one(open_page, runs):
@@ -179,9 +179,11 @@ def test_the_sentence_has_the_numbers_of_the_check(runs):
     row = next(row for row in tables["calibration"] if row["what"] == "documents")
     assert row["slope"] == pytest.approx(SLOPE, abs=0.02)
     said = calibration_sentence()
-    assert f"**{row['slope']:.2f} ({row['slope_low']:.2f} to {row['slope_high']:.2f})** of what is predicted" in said
+    assert (
+        f"**{row['slope']:.2f} ({row['slope_low']:.2f} to {row['slope_high']:.2f})** times as much as predicted" in said
+    )
     assert f"correlate at **{row['correlation']:.2f} (" in said
-    assert "on the embedded sample, training again without 7 of 600 documents" in said
+    assert "on 600 documents of the embedded sample, training again without 7 of them" in said
     assert "(24 removals, 95% intervals, measured" in said
 
 

@@ -75,7 +75,7 @@ def test_the_page_answers_with_what_is_left_and_the_noise(opened, runs, run):
     assert "**+2.00** of **+20.0** nats per unit of weight is left" in told
     assert "shuffling all words leaves **20%** (range of 3 draws: 15% to 25%)" in told
     assert "shuffling within windows of 5 words **45%** (range of 3 draws: 40% to 50%)" in told
-    assert "19 of 20 unrelated documents stay below 1.00" in told
+    assert "19 of 20 unrelated documents stay below 1.00 nats per unit of weight" in told
     assert (
         "**+3.00** nats per unit of weight, a difference of **−17.0** nats per unit of weight · 15% of the original"
     ) in told

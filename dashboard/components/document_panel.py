@@ -245,8 +245,14 @@ def _top(table: pd.DataFrame, choice: Choice, key: str) -> None:
             "place": st.column_config.NumberColumn("Place", width=60, help="Its number in the document."),
         },
     )
-    if len(table) > TABLE_ROWS:
-        st.caption(f"The {TABLE_ROWS} strongest of {len(table):,} tokens; the download has them all.")
+    st.caption(
+        (
+            f"The {TABLE_ROWS} strongest of {len(table):,} tokens; the download has them all. "
+            if len(table) > TABLE_ROWS
+            else ""
+        )
+        + "Shares: of all that raises in this document, or of all that lowers."
+    )
 
 
 def _name(body: str, place: int) -> str:

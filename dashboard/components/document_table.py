@@ -97,7 +97,7 @@ def _columns(choice: Choice, way: RankedBy, most: float, colour: str) -> dict[st
         ),
         "bm25": number("BM25", format="%.3g", width=70, help="Baseline: words in common, Okapi BM25, no unit."),
         "hidden_similarity": number(
-            "Similarity", format="%.3g", width=84,
+            "Hidden states", format="%.3g", width=105,
             help="Baseline: cosine of the mean hidden states of document and prompt with completion, no unit.",
         ),
     }  # fmt: skip

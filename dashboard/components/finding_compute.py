@@ -66,8 +66,8 @@ def _time(run: data.Run, only: str | None) -> str:
         return "A single finding takes from seconds to minutes; word order and layers load the model."
     if taken is None:
         return (
-            "No finding was measured in any run here, so how long it takes is not known: most need seconds, those that "
-            f"load the model (word order, layers) minutes. {goes_on}"
+            "Most findings need seconds, those that load the model (word order, layers) minutes; none was measured in "
+            f"any run here yet, so no time can be named. {goes_on}"
         )
     name, seconds, number = taken
     some = f"all {number}" if number == ALL else f"{number} of {ALL}"

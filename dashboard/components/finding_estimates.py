@@ -52,6 +52,10 @@ def estimates(name: str, sides: Sides) -> dict[str, go.Figure]:
                     charts[f"Part {number}"], key=f"part_{name}_{number}", height=_height(part, rows),
                     alt=f"Estimates with 95% intervals of: {part.says} the words beside it have the numbers",
                 )  # fmt: skip
+    if charts:
+        st.caption(
+            "Filled: influence, by which the verdict goes. Hollow: other scores, and shuffled labels, as controls."
+        )
     return charts
 
 

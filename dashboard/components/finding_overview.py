@@ -112,7 +112,8 @@ def overview(
 def _verdicts(name: str, own: Results, beside: Mapping[str, Results]) -> str:
     """The verdict here; on further lines those elsewhere, where it was measured."""
     elsewhere = {label: results[name] for label, results in beside.items() if results[name] is not None}
-    return "  \n".join([badge(own[name]), *(f"{badge(one)} {text.escape(at, 50)}" for at, one in elsewhere.items())])
+    here = badge(own[name]) + (" this run" if elsewhere else "")
+    return "  \n".join([here, *(f"{badge(one)} {text.escape(at, 50)}" for at, one in elsewhere.items())])
 
 
 def overview_table(own: Results, beside: Mapping[str, Results], planted: Callable[[str], bool]) -> pd.DataFrame:

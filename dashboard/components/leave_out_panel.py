@@ -26,8 +26,9 @@ NO_PREDICTION = (
 NOT_SCORED = "No change is predicted: not all of these documents were scored for this completion."
 HOW = (
     "The model goes on training from its present weights on {chosen} and {beside:,} others drawn at random, {epochs} "
-    "epochs, {seeds} seeds: with them, without them, and without as many of the others, which is the size of chance. "
-    "It has read them before, so this measures what reading them once more, or not, does."
+    "epochs, {seeds} seeds: once with all of them, once without those in question, and once without as many of the "
+    "others instead, whose effect is the size of chance. It has read them all before, so this measures what reading "
+    "them once more does, which is less than never having read them."
 )
 
 

@@ -67,7 +67,7 @@ def actions(sitting: Sitting) -> None:
     comment_field(sitting.document)
     with st.container(horizontal=True, key="move", gap="small"):
         _move(sitting, "Back", "B", -1)
-        _move(sitting, "On", "F", 1)
+        _move(sitting, "Next", "F", 1)
         _turn(sitting, "Undo", "Z")
         _turn(sitting, "Redo", "Y")
         _button("Only comment", "A", "remark", sitting, _remark, "Store the comment without deciding.", tertiary=True)

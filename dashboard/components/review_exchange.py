@@ -93,7 +93,7 @@ def bring_in(review: analyses.Review, reviewer: analyses.Reviewer | None) -> Non
         reviewer: Whose decisions they become; None while nobody has said who they are.
     """
     st.markdown(
-        "The files that Take away makes, or any with the columns `id` and `label` (and `reasons`). First you see what "
+        "The files that Export makes, or any with the columns `id` and `label` (and `reasons`). First you see what "
         "they would do; nothing is written before you say so."
     )
     file = st.file_uploader("A file of decisions", type=list(analyses.FILES), key="decisions_in")

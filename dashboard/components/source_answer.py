@@ -153,8 +153,9 @@ def mass_sentence(view: SourceView, group: QueryGroup, table: pd.DataFrame) -> s
     positive, negative = (f"**{text.share(rows.at[mass, 'share'])}**{_shares(rows.loc[mass])}" for mass in MASSES)
     return (
         f"{text.escape(view.names[view.focus])} makes up {text.share(rows.at['net', 'corpus_share'])} of the documents "
-        f"and holds {positive} of all that raised {group.each} and {negative} of all that lowered it. The two add up "
-        f"to **{text.number(rows.at['net', 'influence'])}** {view.unit}, on average."
+        f"and holds {positive} of all that raised {group.each} and {negative} of all that lowered it. Added with "
+        f"their signs they come to **{text.number(rows.at['net', 'influence'])}** {view.unit}. "
+        "All are means over completions."
     )
 
 

@@ -115,7 +115,7 @@ def fared() -> str:
         return ""
     return (
         " Where such predictions were checked by training again, "
-        f"the change was **{text.between(found.row, 'slope')}** times the predicted one."
+        f"the log-probability changed **{text.between(found.row, 'slope')}** times as much as predicted."
     )
 
 

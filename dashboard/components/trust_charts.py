@@ -10,8 +10,8 @@ from dashboard.components.figure import LOWERS, NEUTRAL, PALETTE, RAISES
 
 ROW_PX, FRAME_PX = 30, 110
 BAND_ALPHA = 0.22
-LIGHT = "#56B4E9"
-"""Of estimators beside the one that is studied."""
+LIGHT, FAINT = "#56B4E9", "rgba(140, 140, 140, 0.4)"
+"""Of estimators beside the one that is studied, and of all others; whiskers can be seen on both."""
 VERDICT_COLOURS = {"steady": "#009E73", "shaky": "#E69F00"}
 
 
@@ -26,10 +26,10 @@ def interval_chart(
         label: The column that names a bar.
         title: Of the axis, with its unit.
         studied: Labels in full blue.
-        alike: Labels in light blue; all others are grey.
+        alike: Labels in light blue; all others are pale grey.
     """
     rows = rows[rows[name].notna()]
-    colours = [RAISES if one in studied else LIGHT if one in alike else NEUTRAL for one in rows[label]]
+    colours = [RAISES if one in studied else LIGHT if one in alike else FAINT for one in rows[label]]
     places = list(range(len(rows)))
     figure = go.Figure()
     figure.add_bar(

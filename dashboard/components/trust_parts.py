@@ -56,8 +56,8 @@ def exact_part(result: analyses.Result) -> Part:
     of = _row(rows, "estimator", analyses.INFLUENCE)
     sentence = (
         f"Influences by {analyses.INFLUENCE} correlate with the exact ones at **{between(of, 'correlation')}**, and "
-        f"with what training would answer at **{between(of, 'response_correlation')}**; the answer is "
-        f"**{between(of, 'response_slope')}** of the predicted change."
+        f"with what training would answer at **{between(of, 'response_correlation')}**; that answer is "
+        f"**{between(of, 'response_slope')}** times the predicted change."
     )
     named = {"correlation": "Correlation with exact influence", "response_correlation": "Correlation with the response"}
     pictures = {says: _bars(rows, name, "estimator", says) for name, says in named.items()}
@@ -114,7 +114,7 @@ def removal_part(result: analyses.Result) -> Part:
         f"Without the {settings['share']:.0%} of all training tokens that {analyses.INFLUENCE} puts first it rose by "
         f"**{between(terms, 'rise')}** nats, **{between(terms, 'of_bm25')}** times as much as "
         f"without {analyses.BM25}'s. "
-        f"Measured were **{between(fit, 'slope')}** of the predicted changes, correlated at "
+        f"Measured changes were **{between(fit, 'slope')}** times the predicted ones, and correlate with them at "
         f"**{between(fit, 'correlation')}**."
     )
     pictures = {}
@@ -126,7 +126,9 @@ def removal_part(result: analyses.Result) -> Part:
         if len(of):
             pictures[f"Without {what}: predicted and measured"] = _scatter(of, what, float(calibration["slope"][what]))
     rare = analyses.table(result, "rare_groups")
-    pictures["Rare and frequent tokens"] = _bars(rare, "lost", "group", "Share lost of what was learned")
+    pictures["Rare and frequent tokens"] = _bars(
+        rare, "lost", "group", "Loss without its ten documents, times what had been learned"
+    )
     notes = (
         f"For {settings['removed_for']} completions {settings['top']} of {settings['documents']:,} documents were left "
         f"out, and apart from that the strongest {settings['share']:.0%} of all tokens; the model was trained anew, "

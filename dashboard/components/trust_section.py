@@ -15,7 +15,7 @@ from dashboard.components.trust_parts import Part, part_of
 LABELS = {
     "curvature_error": "Error of the matrix", "solve_error": "Error of the solve", "correlation": "Correlation",
     "response_correlation": "With the response", "response_slope": "Response per predicted",
-    "lds": "Score", "of_ceiling": "Of the ceiling", "rise": "Rise, nats", "of_bm25": "Times BM25's",
+    "lds": "Score", "of_ceiling": "Of a perfect prediction", "rise": "Rise, nats", "of_bm25": "Times BM25's",
     "rare_groups": "Rare and frequent tokens", "rare_tokens": "Rare tokens, each beside a frequent one",
     "group": "Tokens are", "tokens": "Tokens", "lost": "Lost of what was learned", "lost_random": "Lost without others",
     "learned": "Learned, nats", "top_10": "Share of the ten", "loss": "Loss, nats",
@@ -172,7 +172,8 @@ def _title(found: analyses.Found, run: data.Run | None) -> str:
 def _cost(found: analyses.Found, run: data.Run | None) -> str:
     may = "It can be cancelled and goes on later."
     if found.result is not None:
-        return f"It took {text.duration(found.result.seconds)} the last time. {may}"
+        where = "where that result was made" if found.shipped else "the last time"
+        return f"It took {text.duration(found.result.seconds)} {where}. {may}"
     if run is not None:
         took = sum(step["seconds"] for step in (run.fit, run.query, run.score))
         return (

@@ -25,7 +25,9 @@ def answer(found: analyses.Ablation, summary: pd.DataFrame) -> tuple[str, str]:
     """
     unit, original = f"{found.unit} per unit of weight", found.original.total
     rows = {row.variant: row for row in summary.itertuples()}
-    noise = f"19 of 20 unrelated documents stay below {text.size(found.noise)}" if found.noise == found.noise else ""
+    noise = (
+        f"19 of 20 unrelated documents stay below {text.size(found.noise)} {unit}" if found.noise == found.noise else ""
+    )
     if not rows:
         return "No variant of this text can be made.", "It is too short for its words to change places."
     above = abs(original) > found.noise

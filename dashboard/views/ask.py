@@ -30,7 +30,7 @@ completion are not looked for. And influence is a first-order answer about this 
 
 def main() -> None:
     """Draw the page."""
-    run = ask("Which documents made the model say this?")
+    run = ask("And what made it say anything else?")
     if why := analyses.cannot_answer(run):
         st.info(text.escape(why, 600), icon=":material/info:")
         st.stop()

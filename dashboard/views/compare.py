@@ -94,7 +94,7 @@ def _answer(found: analyses.Compared) -> None:
     first, worst = raised.iloc[0], lowered.iloc[0]
     st.markdown(
         f"## The two rankings share {first['shared']} of the {_count(first['k'])} strongest documents "
-        f"(chance: {_chance(first)})."
+        f"({_chance(first)} by chance)."
     )
     if rho.spearman == rho.spearman:
         value, low, high = map(text.correlation, (rho.spearman, rho.low, rho.high))
@@ -106,10 +106,10 @@ def _answer(found: analyses.Compared) -> None:
     telling = raised[2 * raised["k"] <= documents].iloc[1:]  # of all documents two rankings share all
     if len(telling):
         last = telling.iloc[-1]
-        said += f" Of the {last['k']:,} strongest they share **{last['shared']:,}** (chance: {_chance(last)})."
+        said += f" Of the {last['k']:,} strongest they share **{last['shared']:,}** ({_chance(last)} by chance)."
     st.markdown(
         f"{said} Of the {_count(worst['k'])} that lowered most they share **{worst['shared']}** "
-        f"(chance: {_chance(worst)})."
+        f"({_chance(worst)} by chance)."
     )
 
 

@@ -128,8 +128,8 @@ def _answer(choice: Choice, found: analyses.Concentration, sign: analyses.Sign, 
             f"(95% interval {_span(few['low'], few['high'], text.share)})."
         )
     st.markdown(
-        f"So many equal documents would be this concentrated: **{_count(number['value'])}** "
-        f"({_span(number['low'], number['high'], _count)}), of {documents:,} that {VERBS[sign]} it. Influences drawn "
+        f"Their effective number, of equal documents that would be as concentrated, is **{_count(number['value'])}** "
+        f"({_span(number['low'], number['high'], _count)}) of {documents:,} that {VERBS[sign]} it. Influences drawn "
         f"from a normal distribution would give {_span(number['null_low'], number['null_high'], _count)}"
         + (
             "; the same influences shuffled among the documents, token by token, "

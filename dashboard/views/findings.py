@@ -65,8 +65,8 @@ def _beside() -> dict[str, dict[str, analyses.Kept]]:
         return {}
     labels = {text.escape(label): label for label in shipped}
     chosen = st.pills(
-        "Beside it, measured by us with", list(labels), selection_mode="multi", default=list(labels)[:SHOWN_BESIDE],
-        key="beside", bind="query-params",
+        "Beside this run, results measured by us with", list(labels), selection_mode="multi",
+        default=list(labels)[:SHOWN_BESIDE], key="beside", bind="query-params",
     )  # fmt: skip
     return {labels[label]: shipped[labels[label]] for label in chosen}
 
@@ -135,7 +135,7 @@ def _finding(
 
 def _measured(run: data.Run, name: str, measured: dict[str, analyses.Measured]) -> None:
     """What came out, wherever it was measured, and what lies behind it."""
-    st.subheader("What was measured", anchor=False)
+    st.subheader("What was measured" if HERE in measured else "What was measured elsewhere", anchor=False)
     for label, found in measured.items():
         place = HERE if label == HERE else f"With {label}"
         where = f"**{text.escape(place)}:** " if len(measured) > 1 or label != HERE else ""

@@ -161,7 +161,7 @@ def _other_models(run: data.Run) -> None:
         return
     with st.container(border=True):
         st.markdown("**Compute another model of the sample**")
-        st.caption("The same documents and completions; choose among finished runs at the top right.")
+        st.caption("The same documents and completions. Once there are several runs, one is chosen at the top right.")
         for sample in samples:
             _offer(sample)
 

@@ -154,7 +154,7 @@ def _picture(run: data.Run, table: pd.DataFrame, completion: data.Completion | N
     if completion is not None:
         most = map_chart.colour_limit(table["influence"].dropna())
         st.caption(
-            f"Blue raised the completion, vermillion lowered it, grey did little. Colours are full from ±{most:.3g} "
+            f"Blue raised the completion, orange lowered it, grey did little. Colours are full from ±{most:.3g} "
             f"{unit} on, which 1% of the documents exceed."
         )
     return figure

@@ -157,8 +157,8 @@ def _parts(choice: Choice, sitting: Sitting, shown: pd.DataFrame) -> None:
         "The list": lambda: _list(shown),
         "Decide all at once": lambda: bulk(sitting, shown["document"].tolist()),
         "Team": lambda: team(review, reviewer),
-        "Take away": lambda: take_away(review, choice),
-        "Bring in": lambda: bring_in(review, reviewer),
+        "Export": lambda: take_away(review, choice),
+        "Import": lambda: bring_in(review, reviewer),
     }
     for tab, draw in zip(
         st.tabs(list(parts), key="part", bind="query-params", on_change="rerun"), parts.values(), strict=True

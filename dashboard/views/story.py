@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import data, runs
 from dashboard.analyses import story as analyses
 from dashboard.components import text
-from dashboard.components.figure import NEUTRAL, RAISES, show_figure
+from dashboard.components.figure import LOWERS, NEUTRAL, RAISES, show_figure
 from dashboard.components.imported import imported_note
 from dashboard.components.job_panel import job_panel
 from dashboard.components.page import ask
@@ -133,15 +133,16 @@ def _reordered(run: data.Run, told: analyses.Told) -> None:
     made = analyses.in_other_orders(found)
     _sentence(reordered(told, made, found.noise / abs(found.original.total)))
     rows = [
-        Bar(ORDERS[one.name], _beginning(one.text), one.share, text.share(one.share), open=one.name != "original",
-            low=one.low, high=one.high)
+        Bar(ORDERS[one.name], _beginning(one.text), one.share, text.share(one.share),
+            colour=LOWERS if one.share < 0 else RAISES, open=one.name != "original", low=one.low, high=one.high)
         for one in made
     ]  # fmt: skip
     listed = "; ".join(f"{row.label}: {row.said}" for row in rows)
     show_figure(bars(rows), key="story_orders", height=bars_height(len(rows)), alt=f"Influence that is left. {listed}.")
     drawn = next((one.draws for one in made if one.draws > 1), 0)
     shuffles = f" Shuffled: the mean of {drawn}, from least to most." if drawn else ""
-    st.caption(f"Share of the document's influence. Hatched: texts the model never read.{shuffles}")
+    away = " Orange: away from its answer." if any(one.share < 0 for one in made) else ""
+    st.caption(f"Share of the document's influence. Hatched: texts the model never read.{away}{shuffles}")
     _closer("word_order", run, told)
 
 

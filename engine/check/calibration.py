@@ -5,8 +5,8 @@ from engine.words import between, date
 
 NOT_CALIBRATED = "Predicted changes are first-order estimates; none has been checked by training again yet."
 CALIBRATED = (
-    "How such predictions fare: on {corpus}, training again without {top} of {documents} documents changed the "
-    "log-probability by {slope} of what is predicted; predicted and measured changes correlate at {correlation} "
+    "How such predictions fare: on {documents} documents of {corpus}, training again without {top} of them changed the "
+    "log-probability {slope} times as much as predicted; predicted and measured changes correlate at {correlation} "
     "({removals} removals, 95% intervals, measured {measured})."
 )
 """Filled in with :func:`calibration_figures`, escaped for its place."""

@@ -76,7 +76,7 @@ def test_documents_are_decided_and_undone_by_keyboard_alone(patient_pages, revie
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("part", ["The list", "Decide all at once", "Team", "Take away", "Bring in"])
+@pytest.mark.parametrize("part", ["The list", "Decide all at once", "Team", "Export", "Import"])
 def test_every_part_is_whole_at_390_pixels_and_bars_nobody(patient_pages, review, part, scheme):
     review.label(Reviewer("Axe"), [4], "Drop", "<b>why</b>")
     patient_pages.page.emulate_media(color_scheme=scheme)
