@@ -9,7 +9,8 @@ import numpy as np
 from engine.check.reranking import Variant, key_of
 from engine.errors import RunError
 from engine.estimate import announce
-from engine.factors import FitData, Fitting, fit_data, run_cutting
+from engine.factors import run_cutting
+from engine.fitting import FitData, Fitting, fit_data
 from engine.live import LoadedRun
 from engine.progress import Progress
 from engine.run import Run

@@ -16,7 +16,8 @@ from engine.batching import batches
 from engine.capture import batch_gradients
 from engine.directions import choose_directions, full_directions, multiply_out
 from engine.document_pass import score_documents, shard_table
-from engine.factors import Fitting, fit_data, read_factors, run_cutting
+from engine.factors import read_factors, run_cutting
+from engine.fitting import Fitting, fit_data
 from engine.layers import tracked_layers
 from engine.loading import load_model
 from engine.progress import SilentProgress
