@@ -24,6 +24,7 @@ from engine.check.calibration import NOT_CALIBRATED
 from engine.errors import RunError
 from engine.findings.claims import CLAIMS
 from engine.report import choose_completions, render_report, write_report
+from engine.report.facts import shown_path
 from engine.report.findings import OLDER
 from engine.report.strip import MOST_UNITS
 from engine.run import Run
@@ -221,7 +222,7 @@ def test_what_was_measured_is_said_with_its_origin(run, home):
 
 
 def test_findings_stand_with_verdict_and_date_and_say_when_the_run_has_changed(run, home):
-    assert f"Not measured. This would tell: python -m engine findings --run {run.path}" in read(run, home).words
+    assert f"Not measured. This would tell: python -m engine findings --run {shown_path(str(run.path))}" in read(run, home).words
     write_findings(run, {"tails": some_found("tails", run), "sources": some_found("sources", run, far=-1.0)})
     said = read(run, home).words
     assert "Of 11 findings, 2 were measured." in said
@@ -238,7 +239,8 @@ def test_findings_stand_with_verdict_and_date_and_say_when_the_run_has_changed(r
 def test_variants_of_the_document_are_those_that_were_scored(tmp_path, home):
     run = Run(write_tiny_run(tmp_path / "run", plain_documents(12), plain_queries()))
     document = int(rank_documents(run, 0)["document"][0])
-    missing = f"analyse word-order --run {run.path} --query q/1 --document {run.documents['id'][document]}"
+    missing = f"--run {shown_path(str(run.path))} --query q/1 --document {run.documents['id'][document]}"
+    missing = f"python -m engine analyse word-order {missing}"
     assert missing in read(run, home, [0]).words
     made = scored(run, 0, document, VariantSettings(), {"words_reversed": -0.0125})
     write_ablation(run.folder, made, VariantSettings())
