@@ -222,7 +222,10 @@ def test_what_was_measured_is_said_with_its_origin(run, home):
 
 
 def test_findings_stand_with_verdict_and_date_and_say_when_the_run_has_changed(run, home):
-    assert f"Not measured. This would tell: python -m engine findings --run {shown_path(str(run.path))}" in read(run, home).words
+    assert (
+        f"Not measured. This would tell: python -m engine findings --run {shown_path(str(run.path))}"
+        in read(run, home).words
+    )
     write_findings(run, {"tails": some_found("tails", run), "sources": some_found("sources", run, far=-1.0)})
     said = read(run, home).words
     assert "Of 11 findings, 2 were measured." in said

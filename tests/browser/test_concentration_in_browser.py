@@ -115,6 +115,6 @@ def test_no_part_bars_readers_who_depend_on_contrast_names_or_structure(pages, n
 @pytest.mark.usefixtures("on_sample")
 def test_the_sample_answers_in_all_three_parts(pages):
     page = pages.open("concentration?run=Sample")
-    for name, said in ((DOCUMENTS, "Their effective number"), (RARE, "Rank correlation"), (INSIDE, "with stored tokens")):
+    for name, said in ((DOCUMENTS, "effective number"), (RARE, "Rank correlation"), (INSIDE, "with stored tokens")):
         page.get_by_role("tab", name=name).click()
         expect(page.get_by_text(said).first).to_be_visible()
