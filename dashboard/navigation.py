@@ -4,11 +4,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import style
-from dashboard.components.run_choice import choose_run
+from dashboard.loading import loading
 
 ICON = Path(__file__).with_name("icon.svg")  # a material icon would be fetched from fonts.gstatic.com
 st.set_page_config(page_title="Whence", page_icon=ICON, layout="wide")
+if not loading().done():
+    with st.spinner("Loading what the pages need, once after the start"):
+        loading().result()
+
+from dashboard.components import style  # noqa: E402  # not before it is loaded
+from dashboard.components.run_choice import choose_run  # noqa: E402
+
 page = st.navigation(  # words without icons, so that all pages stand beside one another in 1280 pixels
     [
         st.Page("views/home.py", title="Home", default=True),
