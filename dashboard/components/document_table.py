@@ -73,7 +73,7 @@ def _columns(choice: Choice, way: RankedBy, most: float, colour: str) -> dict[st
     measured = choice.run.unit
     return {
         "rank": number("Rank", help="Among all scored documents; 1 raised it most.", width=50),
-        "title": words("Document", width=230),
+        "title": words("Document", width=208),
         "source": words("Source", width=105),
         "language": words("Language", width=80),
         "normalised": number(way.column, format="%+.3g", help=f"{way.unit(choice)}; plus raises.", width=85),
