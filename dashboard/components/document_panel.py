@@ -245,14 +245,9 @@ def _top(table: pd.DataFrame, choice: Choice, key: str) -> None:
             "place": st.column_config.NumberColumn("Place", width=60, help="Its number in the document."),
         },
     )
-    st.caption(
-        (
-            f"The {TABLE_ROWS} strongest of {len(table):,} tokens; the download has them all. "
-            if len(table) > TABLE_ROWS
-            else ""
-        )
-        + "Shares: of all that raises in this document, or of all that lowers."
-    )
+    few = f"The {TABLE_ROWS} strongest of {len(table):,} tokens; the download has them all. "
+    what = "Shares: of all that raises in this document, or of all that lowers."
+    st.caption((few if len(table) > TABLE_ROWS else "") + what)
 
 
 def _name(body: str, place: int) -> str:

@@ -17,7 +17,7 @@ ROW_PX, VISIBLE_ROWS = 35, 8
 EFFECTS = {"change": "Change labels of mine too", "contradiction": "Take over what contradicts others too"}
 
 
-def take_away(review: analyses.Review, choice: Choice) -> None:
+def export_part(review: analyses.Review, choice: Choice) -> None:
     """Offer the documents that the team agreed to drop or keep, and what dropping them would do.
 
     Args:
@@ -85,7 +85,7 @@ def _height(table: pd.DataFrame) -> int:
     return ROW_PX * (1 + min(len(table), VISIBLE_ROWS)) + 2
 
 
-def bring_in(review: analyses.Review, reviewer: analyses.Reviewer | None) -> None:
+def import_part(review: analyses.Review, reviewer: analyses.Reviewer | None) -> None:
     """Let a file of decisions be taken over, after a preview of what it would do.
 
     Args:

@@ -20,7 +20,7 @@ from dashboard.components.review_document import (
     influenced_completions,
     near_duplicates,
 )  # fmt: skip
-from dashboard.components.review_exchange import bring_in, take_away
+from dashboard.components.review_exchange import export_part, import_part
 from dashboard.components.review_progress import progress
 from dashboard.components.review_queue import ALL, SHOW, choose_queue, choose_show, clear_filters, saved_filters
 from dashboard.components.review_team import team
@@ -157,8 +157,8 @@ def _parts(choice: Choice, sitting: Sitting, shown: pd.DataFrame) -> None:
         "The list": lambda: _list(shown),
         "Decide all at once": lambda: bulk(sitting, shown["document"].tolist()),
         "Team": lambda: team(review, reviewer),
-        "Export": lambda: take_away(review, choice),
-        "Import": lambda: bring_in(review, reviewer),
+        "Export": lambda: export_part(review, choice),
+        "Import": lambda: import_part(review, reviewer),
     }
     for tab, draw in zip(
         st.tabs(list(parts), key="part", bind="query-params", on_change="rerun"), parts.values(), strict=True
