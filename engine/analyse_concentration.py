@@ -8,7 +8,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.concentration import Sign, concentration_and_curve, lorenz_curve, tail_of
+from engine.analysis.amounts import Sign
+from engine.analysis.concentration import concentration_and_curve, lorenz_curve, tail_of
 from engine.analysis.inside import inside_documents
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
 from engine.analysis.tails import TailFit
@@ -47,7 +48,7 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
             raise WhenceError("--tokens without --query -- they are of a completion -- say which.")
         return _of_all(run, sign, given.draws)
     query = run.find_query(given.query)
-    found, curve = concentration_and_curve(run, query, given.tokens, sign, given.draws, given.draws)
+    found, curve = concentration_and_curve(run, query, given.tokens, sign, given.draws)
     tables = {
         "measures": found,
         "curve": curve,

@@ -8,25 +8,25 @@ import pytest
 from tiny_run import long_document, plain_documents, plain_queries, write_tiny_run
 
 from engine.analysis import rare_tokens
-from engine.analysis.concentration import (
+from engine.analysis.amounts import (
     MEASURES,
     amounts,
+    cumulative_shares,
+    effective_number,
+    gini,
+    lorenz,
+    measures,
+    top_share,
+)
+from engine.analysis.concentration import (
     bootstrap_intervals,
     concentration_and_curve,
     concentration_of,
     cumulative_curve,
-    cumulative_shares,
-    effective_number,
-    gini,
     influence_of_tokens,
-    lorenz,
     lorenz_curve,
-    measures,
-    normal_draws,
-    shuffled_draws,
     tail_curve,
     tail_of,
-    top_share,
 )
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.ranking import headline, rank_documents
@@ -136,41 +136,6 @@ def test_a_normal_has_its_known_concentration():
     assert found["effective_number"] / found["documents"] == pytest.approx(2 / np.pi, abs=0.003)
 
 
-def test_the_null_has_the_mean_and_spread_of_the_influences():
-    influence = np.random.default_rng(0).exponential(size=3000) + 2
-    draws = np.array(list(normal_draws(influence, "both", draws=20)))
-    assert draws.shape == (20, 3000)
-    assert (np.diff(draws) <= 0).all()
-    raised = np.array(list(normal_draws(influence, "positive", draws=20)))
-    assert raised.mean() == pytest.approx(influence.mean(), rel=0.02)
-    assert raised.std() == pytest.approx(influence.std(), rel=0.05)
-    assert np.array_equal(draws, list(normal_draws(influence, "both", draws=20)))
-
-
-def test_shuffling_moves_the_influences_of_a_token_and_keeps_them():
-    of_tokens = np.array([[9.0, 0, 0, -1], [90, 0, 0, -10]])
-    draws = np.array(list(shuffled_draws(of_tokens, "both", draws=200)))
-    assert draws.shape == (200, 4) and (np.diff(draws) <= 0).all()
-    # 9 and 90 fall on one document in a quarter of the shuffles, as they do in fact; else they stay apart
-    assert np.mean(draws[:, 0] == 99) == pytest.approx(0.25, abs=0.09)
-    assert set(draws[draws[:, 0] < 99, 0]) == {89.0, 90.0}
-    assert np.array_equal(draws, list(shuffled_draws(of_tokens, "both", draws=200)))
-
-
-def test_of_one_token_shuffling_changes_nothing():
-    single = np.random.default_rng(0).normal(size=(1, 50))
-    for ordered in shuffled_draws(single, "positive", draws=5):
-        assert ordered.tolist() == sorted(amounts(single[0]).tolist(), reverse=True)
-
-
-def test_documents_strong_on_every_token_stand_out_of_the_shuffled_band_and_others_do_not():
-    heavy = np.random.default_rng(1).standard_t(3, (6, 2000))
-    for of_tokens, expected in ((heavy, False), (np.repeat(heavy[:1], 6, axis=0), True)):
-        observed = effective_number(amounts(of_tokens.sum(0)))
-        shuffled = [effective_number(ordered) for ordered in shuffled_draws(of_tokens, "positive", draws=60)]
-        assert (observed < min(shuffled)) == expected
-
-
 def test_intervals_cover_the_population_and_repeat_with_the_seed():
     """Gini of the amounts of a normal, sqrt(2) - 1, in 40 samples of 500."""
     inside = []
@@ -181,17 +146,6 @@ def test_intervals_cover_the_population_and_repeat_with_the_seed():
     assert np.mean(inside) >= 0.85  # 0.95 stated
     first, again = (bootstrap_intervals(influence, "both", draws=9, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
-
-
-def test_a_resample_of_sorted_values_is_a_resample_of_the_values():
-    """Against drawing documents and sorting anew, over many draws."""
-    influence = np.random.default_rng(0).standard_t(4, 200)
-    random = np.random.default_rng(1)
-    slow = pd.concat([measures(random.choice(influence, (1, 200))) for _ in range(1500)])
-    fast = bootstrap_intervals(influence, "positive", draws=1500)
-    width = fast["high"] - fast["low"]
-    for name, quantile in (("low", 0.025), ("high", 0.975)):
-        assert (((fast[name] - slow.quantile(quantile)) / width).abs() < 0.1).all()
 
 
 @pytest.fixture(scope="module")
@@ -426,9 +380,9 @@ def test_token_influences_of_all_documents_are_those_of_each(run):
 
 
 def test_measures_and_curve_made_together_are_those_made_apart(run):
-    table, curve = concentration_and_curve(run, 0, None, "both", draws=7, draws_of_curve=5)
+    table, curve = concentration_and_curve(run, 0, None, "both", draws=7)
     pd.testing.assert_frame_equal(table, concentration_of(run, 0, draws=7, signs=["both"]))
-    pd.testing.assert_frame_equal(curve, cumulative_curve(run, 0, sign="both", draws=5))
+    pd.testing.assert_frame_equal(curve, cumulative_curve(run, 0, sign="both", draws=7))
 
 
 def test_a_tail_is_farther_off_if_its_nearest_fit_is():

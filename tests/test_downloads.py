@@ -105,9 +105,9 @@ def test_concentration_offers_its_measures_curves_and_the_fit_of_the_tail(saved,
     expected = concentration_of(run, 0, signs=["both"])
     assert measures["value"].tolist()[: len(expected)] == pytest.approx(expected["value"].tolist())
     for name in ("measures", "cumulative_share", "lorenz_curve", "tail", "tail_fit"):
-        drawn = drawn_by(concentration_of) | {"draws_of_curve": drawn_by(cumulative_curve)["draws"]}
-        says(read(offered, f"concentration_{name}"), **drawn, influence_unit="nats per unit of weight",
-             measurement=text.MEASUREMENTS["log_prob"])  # fmt: skip
+        found = read(offered, f"concentration_{name}")
+        says(found, **drawn_by(concentration_of), influence_unit="nats per unit of weight")
+        says(found, measurement=text.MEASUREMENTS["log_prob"])
     curve = cumulative_curve(run, 0, sign="both")
     same(read(offered, "concentration_cumulative_share"), curve, list(curve))
     fit = read(offered, "concentration_tail_fit").iloc[0]
@@ -143,7 +143,7 @@ def test_compare_offers_what_each_section_shows_with_units_and_draws(saved, run)
     assert set(curves["side"]) == {"left", "right"}
     says(measures, draws=drawn_by(bootstrap_intervals)["draws"], seed=0, left_influence_unit="nats per unit of weight",
          right_measurement=text.MEASUREMENTS["log_prob"])  # fmt: skip
-    says(curves, draws_of_curve=drawn_by(cumulative_curve)["draws"])
+    says(curves, draws=drawn_by(cumulative_curve)["draws"])
     curve = overlap_curve(pairs["rank"].to_numpy(), pairs["other_rank"].to_numpy())
     same(read(offered, "overlap_curve"), curve, list(curve))
     says(read(offered, "sources"), **drawn_by(multipliers))

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.runs import OF_RUN
 from engine.analysis import comparison
 from engine.analysis.comparison import Agreement, Pairs
-from engine.analysis.concentration import bootstrap_intervals, cumulative_curve, measures
+from engine.analysis.concentration import concentration_and_curve
 from engine.analysis.resampling import drawn_by
 from engine.analysis.sources import multipliers
 from engine.run import Run
@@ -25,8 +25,8 @@ SIDE_MEASURES = {
 }
 DRAWN_AGREEMENT = drawn_by(comparison.agreement)
 """What chance the interval of :func:`compared` rests on: its draws and their seed."""
-DRAWN_CONCENTRATION = drawn_by(bootstrap_intervals) | {"draws_of_curve": drawn_by(cumulative_curve)["draws"]}
-"""Likewise :func:`side_measures` and :func:`side_curve`."""
+DRAWN_CONCENTRATION = drawn_by(concentration_and_curve)
+"""Likewise :func:`side_concentration`."""
 DRAWN_SOURCES = drawn_by(multipliers)
 """Likewise :func:`side_sources`."""
 
@@ -77,19 +77,15 @@ def differing_settings(left: Run, right: Run) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
-def side_curve(side: Side) -> pd.DataFrame:
-    """Cumulative share of positive influence: rank, share, null_low, null_high."""
-    return cumulative_curve(side.run, side.query)
+def side_concentration(side: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How concentrated positive influence is, and its cumulative shares.
 
-
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
-def side_measures(side: Side) -> pd.DataFrame:
-    """How concentrated positive influence is: measure (readable), value, low, high."""
-    influence = side.run.influence(side.query)["influence"].to_numpy()
-    table = bootstrap_intervals(influence, "positive")
-    table.insert(0, "value", measures(influence[None]).iloc[0])
-    table = table.loc[list(SIDE_MEASURES)].rename_axis("measure").reset_index()
-    return table.assign(measure=table["measure"].map(SIDE_MEASURES))
+    Returns:
+        measure (readable), value, low, high; and :func:`engine.analysis.concentration.cumulative_curve`.
+    """
+    table, curve = concentration_and_curve(side.run, side.query)
+    table = table.set_index("measure").loc[list(SIDE_MEASURES), ["value", "low", "high"]].reset_index()
+    return table.assign(measure=table["measure"].map(SIDE_MEASURES)), curve
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)

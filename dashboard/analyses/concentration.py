@@ -6,11 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.runs import OF_RUN
+from engine.analysis.amounts import Sign
 from engine.analysis.concentration import (
-    Sign,
     concentration_and_curve,
-    concentration_of,
-    cumulative_curve,
     lorenz_curve,
     tail_curve,
     tail_of,
@@ -25,9 +23,7 @@ from engine.run import Run
 __all__ = ["Sign", "TailFit"]
 
 TAIL_DRAWS, FREQUENCY_DRAWS = 100, 400
-DRAWN = drawn_by(concentration_of) | {
-    "draws_of_curve": drawn_by(cumulative_curve)["draws"], "draws_of_tail_fit": TAIL_DRAWS,
-}  # fmt: skip
+DRAWN = drawn_by(concentration_and_curve) | {"draws_of_tail_fit": TAIL_DRAWS}
 """What chance :func:`concentration` rests on: draws behind each interval, and their seed."""
 DRAWN_FREQUENCY = {"draws": FREQUENCY_DRAWS, "seed": drawn_by(cluster_interval)["seed"]}
 """Likewise :func:`frequency_link`."""
@@ -40,7 +36,7 @@ class Concentration:
     """How concentrated the influence on a completion is.
 
     Attributes:
-        measures: A row each, by name (:data:`engine.analysis.concentration.MEASURES`): value, low, high, null_low,
+        measures: A row each, by name (:data:`engine.analysis.amounts.MEASURES`): value, low, high, null_low,
             null_high, shuffled_low, shuffled_high.
         curve: Cumulative share by rank (:func:`engine.analysis.concentration.cumulative_curve`).
         lorenz: Lorenz curve (:func:`engine.analysis.concentration.lorenz_curve`).

@@ -225,10 +225,10 @@ def _overlap(found: analyses.Compared, left: Chosen, right: Chosen) -> None:
 def _concentration(left: Chosen, right: Chosen, names: tuple[str, str]) -> None:
     """The concentration of both on one scale."""
     st.subheader("Owed to a few documents, or to many?", anchor=False)
-    curves = [analyses.side_curve(chosen.side) for chosen in (left, right)]
+    found = [analyses.side_concentration(chosen.side) for chosen in (left, right)]
+    tables, curves = [table for table, _ in found], [curve for _, curve in found]
     figure = compare_charts.concentrations(curves, names)
     show_figure(figure, key="compare_concentration", alt="Cumulative share of positive influence of both sides")
-    tables = [analyses.side_measures(chosen.side) for chosen in (left, right)]
     st.table(
         pd.DataFrame(
             {"Of the positive influence": tables[0]["measure"]}

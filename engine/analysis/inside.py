@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from engine.analysis.concentration import Sign, effective_number, top_share
+from engine.analysis.amounts import Sign, effective_number, top_share
 from engine.analysis.rare_tokens import token_frequencies
 from engine.analysis.tails import percentiles, rank_correlation
 from engine.errors import WhenceError

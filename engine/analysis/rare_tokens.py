@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from engine.analysis.concentration import MEASURES, Sign, influence_of_tokens, measures
+from engine.analysis.amounts import MEASURES, Sign, measures
+from engine.analysis.concentration import influence_of_tokens
 from engine.analysis.tails import cluster_interval, permutation_p, rank_correlation
 from engine.errors import WhenceError
 from engine.run import Run

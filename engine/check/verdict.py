@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from engine.analysis.concentration import FEW, measures
+from engine.analysis.amounts import FEW, measures
 
 Verdict = Literal["steady", "shaky", "noise"]
 TOP = FEW

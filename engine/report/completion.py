@@ -10,7 +10,8 @@ import pandas as pd
 
 from engine.ablation_file import ablation_key, read_ablation, read_top
 from engine.analysis.ablation import summarise
-from engine.analysis.concentration import TOP, measured
+from engine.analysis.amounts import TOP
+from engine.analysis.concentration import measured
 from engine.analysis.ranking import Headline, headline, rank_documents
 from engine.analysis.sources import SMALLEST_K, multipliers
 from engine.errors import RunError, WhenceError

@@ -189,8 +189,7 @@ def _compare(run: Any) -> None:
     sides = [comparison.Side(run, query) for query in (0, 1)]
     comparison.compared(*sides)
     for side in sides:
-        comparison.side_curve(side)
-        comparison.side_measures(side)
+        comparison.side_concentration(side)
         comparison.side_sources(side)
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.analysis.concentration import amounts, influence_of_tokens, measures, shuffled_draws
+from engine.analysis.amounts import MEASURES, amounts, measures
+from engine.analysis.chance import shuffled_draws
+from engine.analysis.concentration import influence_of_tokens
 from engine.analysis.tails import MIN_TAIL, fit_tail
 from engine.findings.estimates import over_completions, present
 from engine.findings.rules import NORMAL_SHARE, NOT_REJECTED, TOP_SHARE, Estimate
@@ -92,8 +94,8 @@ def _shuffled_shares(study: Study) -> np.ndarray:
     shares = []
     for query in study.queries["query"]:
         of_tokens = influence_of_tokens(study.run, study.run.tokens_of_query(query))
-        drawn = np.stack(list(shuffled_draws(of_tokens, "positive", SHUFFLES, study.seed)))
-        shares.append(measures(drawn, "positive")["top_share"].mean())
+        drawn = shuffled_draws(of_tokens, "positive", SHUFFLES, study.seed).measures()
+        shares.append(drawn[:, MEASURES.index("top_share")].mean())
     return np.array(shares)
 
 

@@ -1,0 +1,155 @@
+"""What chance alone makes of a completion's concentration: resampled documents, and two nulls.
+
+*Normal*: as many normal influences of the same mean and standard deviation, of which the top 1%
+of the positive hold about 3.6%. *Shuffled*: the influences on each completion token dealt out
+anew among the documents, then added up: as heavy as they are on each token, but no document is
+strong on several tokens for a reason.
+
+Nothing here grows with documents times draws. The :data:`STRONGEST` are drawn one by one; the rest,
+which no measure sees singly, in steps of neighbouring ranks, about a thousand however many documents there are.
+"""
+
+import numpy as np
+from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
+
+from engine.analysis.amounts import Sign, Steps, amounts, descending, steps_of
+
+STRONGEST = 1000
+"""Documents that are drawn one by one."""
+POOLED = 4
+"""Shuffles that the weak influences' sums are taken from, if there are too many to shuffle for each draw."""
+FEW_ENOUGH = 20_000
+"""Documents that are shuffled one by one."""
+
+
+def resamples(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> Steps:
+    """As many documents drawn with replacement: the bootstrap.
+
+    Args:
+        influence: ``[documents]``.
+        sign: What to measure.
+        draws: Rows of the result.
+        seed: Of what is drawn.
+    """
+    ordered = descending(amounts(influence, sign))
+    held, documents = int((ordered > 0).sum()), len(ordered)
+    ends = np.unique(np.append(_ends(np.array([held]))[0], documents))
+    counts, means, squares = _averaged(ordered, ends)
+    drawn = np.random.default_rng(seed).multinomial(documents, counts / documents, draws)
+    return Steps(drawn, means[None], squares[None])
+
+
+def normal_draws(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> Steps:
+    """The null of normal influences; arguments as of :func:`resamples`."""
+    mean, deviation, documents = float(np.mean(influence)), float(np.std(influence)), len(influence)
+    above = float(ndtr(mean / deviation)) if deviation else float(mean > 0)
+    number, of_values = (np.random.default_rng([seed, stream]) for stream in range(2))
+    raised = number.binomial(documents, above, draws)
+    sides = []
+    if sign != "negative":
+        sides.append(_half_normal(raised, mean, deviation, above, of_values))
+    if sign != "positive":
+        sides.append(_half_normal(documents - raised, -mean, deviation, 1 - above, of_values))
+    counts, means, squares = (np.concatenate(parts, 1) for parts in zip(*sides, strict=True))
+    none = documents - counts.sum(1, keepdims=True)  # the documents of the other sign
+    order = np.argsort(-means, 1, kind="stable")
+    parts = (np.take_along_axis(part, order, 1) for part in (counts, means, squares))
+    return Steps(
+        *(np.concatenate([part, last], 1) for part, last in zip(parts, (none, 0 * none, 0 * none), strict=True))
+    )
+
+
+def shuffled_draws(of_tokens: np.ndarray, sign: Sign, draws: int = 100, seed: int = 0) -> Steps:
+    """The null of shuffled influences.
+
+    A completion's influences are concentrated beyond it where the same documents are strong on several
+    of its tokens. One token alone keeps its amounts, so that for it the null says nothing.
+
+    Args:
+        of_tokens: Influence on each completion token, ``[tokens, documents]``.
+        sign: What to measure.
+        draws: Shuffles.
+        seed: Of the shuffles.
+    """
+    random, (tokens, documents) = np.random.default_rng(seed), of_tokens.shape
+    if tokens == 1:
+        only = steps_of(amounts(of_tokens, sign))
+        return Steps(*(np.broadcast_to(part, (draws, documents)) for part in (only.counts, only.amounts, only.squares)))
+    if documents <= FEW_ENOUGH:
+        sums = [random.permuted(of_tokens, axis=1).sum(0) for _ in range(draws)]
+        return steps_of(amounts(np.reshape(sums, (draws, documents)), sign))
+    return _shuffled_strong(of_tokens, sign, draws, random)
+
+
+def _shuffled_strong(of_tokens: np.ndarray, sign: Sign, draws: int, random: np.random.Generator) -> Steps:
+    """Each token's strongest influences fall on documents one by one; the sums of all others are drawn in steps.
+
+    Of those, a shuffle keeps the net sum, drawing does not: bands of ``documents`` and ``total`` come out up to twice
+    as wide, those of shares hardly wider.
+    """
+    tokens, documents = of_tokens.shape
+    order = np.argpartition(-np.abs(of_tokens), STRONGEST, axis=1)
+    strong, weak = np.split(np.take_along_axis(of_tokens, order, 1), [STRONGEST], 1)
+    pool = descending(amounts(np.concatenate([random.permuted(weak, axis=1).sum(0) for _ in range(POOLED)]), sign))
+    held = int((pool > 0).sum())
+    sizes, means, squares = _averaged(pool, np.unique(np.append(_ends(np.array([held]))[0], len(pool))))
+    rows, each = [], tokens * STRONGEST
+    for _ in range(draws):
+        places = np.stack([random.choice(documents, STRONGEST, replace=False) for _ in range(tokens)])
+        met, of = np.unique(places, return_inverse=True)
+        others = np.take_along_axis(weak, random.integers(weak.shape[1], size=(tokens, len(met))), 1)
+        np.put_along_axis(others, of.reshape(places.shape), strong, 1)
+        singles = np.zeros(each)
+        singles[: len(met)] = amounts(others.sum(0), sign)
+        ones = np.arange(each) < len(met)
+        counts = np.append(ones, random.multinomial(documents - len(met), sizes / len(pool)))
+        drawn = np.append(singles, means)
+        place = np.argsort(-drawn, kind="stable")
+        rows.append((counts[place], drawn[place], np.append(singles**2, squares)[place]))
+    parts = (np.stack(part) for part in zip(*rows, strict=True)) if rows else np.zeros((3, 0, each + len(means)))
+    return Steps(*parts)
+
+
+def _ends(counts: np.ndarray) -> np.ndarray:
+    """Ranks that the steps of some documents end at, ``[rows, 2 * STRONGEST]``: 1, 2, ..., then ever farther apart.
+
+    Args:
+        counts: Documents, ``[rows]``; where they are few, the last ends are alike.
+    """
+    singles = np.minimum(np.arange(1, STRONGEST + 1), counts[:, None])
+    growth = np.maximum(counts, STRONGEST)[:, None] / STRONGEST
+    rest = np.round(STRONGEST * growth ** (np.arange(1, STRONGEST + 1) / STRONGEST)).astype(np.int64)
+    return np.concatenate([singles, np.minimum(rest, counts[:, None])], 1)
+
+
+def _averaged(ordered: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps of sorted amounts that end at these different ranks: counts, mean amounts and mean squares, ``[steps]``."""
+    ends = ends[ends > 0]
+    starts = np.append(0, ends[:-1])
+    counts = ends - starts
+    return counts, np.add.reduceat(ordered, starts) / counts, np.add.reduceat(ordered**2, starts) / counts
+
+
+def _half_normal(
+    counts: np.ndarray, mean: float, deviation: float, above: float, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ``counts`` positive ones, ``[draws]``, among draws of a normal: counts, means, mean squares of their steps.
+
+    The ranks that steps end at are drawn exactly, as those of uniform numbers: the r-th smallest of n is
+    ``G_r / G_(n + 1)``, sums of so many exponential numbers (Renyi 1953), and a sum of k is a gamma number.
+    Within a step amounts are taken to lie evenly.
+
+    Args:
+        counts: ``[draws]``.
+        mean: Of the normal.
+        deviation: Its standard deviation.
+        above: Its probability of a positive number.
+        random: Source of chance.
+    """
+    sizes = np.diff(_ends(counts), axis=1, prepend=0)
+    sums = np.cumsum(random.standard_gamma(sizes), 1)
+    uniform = sums / (sums[:, -1:] + random.standard_exponential((len(counts), 1)))
+    low = np.maximum(mean - deviation * ndtri(np.clip(above * uniform, 1e-300, 1 - 1e-16)), 0)
+    high = np.where(sizes == 1, low, np.append(low[:, :1], low[:, :-1], 1))
+    held = sizes > 0
+    return sizes, np.where(held, (low + high) / 2, 0), np.where(held, (low**2 + low * high + high**2) / 3, 0)
