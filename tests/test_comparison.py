@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
+from engine.analysis import comparison
 from engine.analysis.comparison import (
     agreement,
     differing_settings,
@@ -110,6 +111,18 @@ def test_the_interval_is_that_of_documents_drawn_and_ranked_anew():
         slow.append(np.corrcoef(rankdata(np.repeat(x, times)), rankdata(np.repeat(y, times)))[0, 1])
     found = agreement(x, y, draws, seed=7)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1e-12)
+
+
+def test_resampling_some_of_very_many_documents_gives_the_interval_of_all(monkeypatch):
+    random = np.random.default_rng(6)
+    x, noise = random.normal(size=(2, 6000))
+    y = x + noise
+    every = agreement(x, y, draws=1000)
+    monkeypatch.setattr(comparison, "RESAMPLED", 1500)
+    some = agreement(x, y, draws=1000)
+    assert some.spearman == every.spearman
+    width = every.high - every.low
+    assert (some.low, some.high) == pytest.approx((every.low, every.high), abs=0.25 * width)
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
+from engine.analysis import source_bands
 from engine.analysis.matrix import influence_matrix, interval, query_draws, scored_influence
 from engine.analysis.ranking import rank_documents
 from engine.analysis.source_bands import Groups, mass_within
@@ -254,6 +255,40 @@ def test_shuffled_labels_have_multiplier_one_within_both_bands(tmp_path):
         inside.append((row["low"] <= 1 <= row["high"], row["null_low"] <= row["multiplier"] <= row["null_high"]))
     # 38 of 40 expected; fewer than 33 would happen once in a thousand times at 93%.
     assert (np.sum(inside, 0) >= 33).all(), np.sum(inside, 0)
+
+
+@pytest.mark.parametrize("weigh", [False, True])
+def test_shuffling_the_labels_of_the_top_alone_gives_the_band_of_shuffling_all(weigh, monkeypatch):
+    random = np.random.default_rng(0)
+    influence, of = random.normal(size=(4, 3000)), random.choice(4, 3000, p=[0.6, 0.3, 0.08, 0.02])
+    influence[1:] += influence[0]
+    mass = random.integers(50, 150, 3000) if weigh else np.ones(3000, dtype=np.int64)
+    ks, groups = np.array([10, 100, 500, 2000, 3000]), source_bands.Groups(list("abcd"), of, mass)
+    low, high = interval(source_bands.shuffled_labels(influence, groups, ks, 1500, 0))
+    monkeypatch.setattr(source_bands, "FEW_ENOUGH", 1000)
+    monkeypatch.setattr(source_bands, "LARGE_TOP", 200)
+    found = source_bands.shuffled_labels(influence, groups, ks, 1500, 0)
+    assert (found[:, :, -1] == 1).all()
+    apart = np.abs(np.stack(interval(found)) - [low, high])[:, :, :-1] / (high - low)[:, :-1]
+    assert apart[:, :, 0].max() < 0.35  # of ten documents a share has steps
+    assert apart[:, :, 1:].max() < 0.2
+
+
+@pytest.mark.parametrize("weigh", [False, True])
+def test_resampling_the_ends_alone_gives_the_interval_of_resampling_all(weigh, monkeypatch):
+    random = np.random.default_rng(0)
+    influence, of = random.normal(size=(3, 4000)), random.choice(4, 4000, p=[0.6, 0.3, 0.08, 0.02])
+    influence[1:] += influence[0]
+    influence += of / 4
+    mass = random.integers(50, 150, 4000) if weigh else np.ones(4000, dtype=np.int64)
+    ks, groups = np.array([30, 100, 200]), source_bands.Groups(list("abcd"), of, mass)
+    picks = query_draws(3, 1500, 0)
+    slow = source_bands.resampled(influence, groups, ks, picks, 0)
+    monkeypatch.setattr(source_bands, "FEW_ENOUGH", 1000)
+    fast = source_bands.resampled(influence, groups, ks, picks, 0)
+    assert np.array_equal(fast[0], slow[0]) and not np.array_equal(fast, slow)
+    low, high = interval(slow[1:])
+    assert (np.abs(np.stack(interval(fast[1:])) - [low, high]) / (high - low)).max() < 0.15
 
 
 def test_intervals_cover_the_multiplier_of_other_queries_and_documents(wide):

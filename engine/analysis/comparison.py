@@ -21,6 +21,8 @@ from engine.tables import open_tables
 
 ENDS = ("raised", "lowered")
 TOPS = (10, 30, 100)
+RESAMPLED = 20_000
+"""Documents at most that the interval of an agreement resamples."""
 FINGERPRINT = 8
 """Characters of a hash that tell two files of one name apart."""
 HASHED = (("Model", "model_hash", "Weights of the model"), ("Corpus", "corpus_hash", "Texts of the corpus"))
@@ -174,7 +176,8 @@ def agreement(influence: np.ndarray, other_influence: np.ndarray, draws: int = 2
     """Rank correlation of two columns of influences.
 
     A resample is a weight on each document: how often it was drawn. The mean rank of a group of equal
-    values is then a cumulative sum over the groups, so that a draw takes no sorting.
+    values is then a cumulative sum over the groups, so that a draw takes no sorting. Of very many documents
+    :data:`RESAMPLED` are resampled, and the interval is narrowed to the number there are.
 
     Args:
         influence: ``[n]``.
@@ -182,14 +185,21 @@ def agreement(influence: np.ndarray, other_influence: np.ndarray, draws: int = 2
         draws: Resamples of documents.
         seed: Of the resamples.
     """
-    n, random, found = len(influence), np.random.default_rng(seed), []
-    groups = [np.unique(column, return_inverse=True)[1] for column in (influence, other_influence)]
+    count, random, found = len(influence), np.random.default_rng(seed), []
+    columns = np.stack([influence, other_influence])
+    if count > RESAMPLED:
+        columns = columns[:, random.choice(count, RESAMPLED, replace=False)]
+    n = columns.shape[1]
+    groups = [np.unique(column, return_inverse=True)[1] for column in columns]
     for _ in range(draws if n > 1 else 0):
         weights = np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
         first, second = (_weighted_ranks(group, weights) for group in groups)
         spread = (weights @ first**2) * (weights @ second**2)
         found.append((weights * first) @ second / sqrt(spread) if spread > 0 else nan)
     middle = rank_correlation(influence, other_influence) if n > 1 else nan
+    if count > n:
+        around = rank_correlation(*columns)
+        found = [middle + (one - around) * sqrt(n / count) for one in found]
     return Agreement(middle, *percentiles(np.array(found)))
 
 
