@@ -105,19 +105,17 @@ def _compute(run: str | Path | LoadedRun, reader: Run, query: int, kind: str) ->
 
 
 def influence_by_layer(
-    loaded: LoadedRun, scorer: Scorer, query: int, documents: Sequence[int], plain: bool = False
-) -> dict[str, float]:
-    """Influence of some documents on a completion by layer, summed over them; nothing is kept.
+    loaded: LoadedRun, scorer: Scorer, query: int, documents: Sequence[int]
+) -> dict[int, dict[str, tuple[float, float]]]:
+    """Influence and gradient dot of some documents on a completion by layer, by document; nothing is kept.
 
     Args:
         loaded: The loaded run.
         scorer: Of the query, by :func:`query_scorer`.
         query: Number of the query.
         documents: Numbers of the documents.
-        plain: Split the gradient dot instead.
     """
     cutting = run_cutting(loaded.run.folder)
     windows = [window for number in documents for window in document_windows(loaded.run.folder, number, cutting)]
-    wanted = {number: [query] for number in documents}
-    found = scorer.layers_of_documents(wanted, windows, SilentProgress(), plain)
-    return {layer.name: sum(of[layer.name] for of in found.values()) for layer in loaded.layers}
+    found = scorer.layers_of_documents({number: [query] for number in documents}, windows, SilentProgress())
+    return {document: of for (_, document), of in found.items()}

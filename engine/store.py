@@ -46,6 +46,7 @@
       checks/<check>.json           result of a check of this run; its unfinished work in checks/<check>/
       checks/<check>-<key>.json     the same of one completion; the key is a hash of what was asked for
       findings/variants/<query>-<key>.parquet   documents in reversed order, scored; the key is a hash of their settings
+      findings/layers/<query>-<key>.json   influence and gradient dot of the strongest documents by layer; likewise
       findings/<finding>.json       what a finding of the literature comes to in this run, and what that was made from
 
 ``document`` and ``query`` are numbers in the order of the corpus and query files.
@@ -164,6 +165,10 @@ class RunFolder:
     def reversed_order(self, query: int, key: str) -> Path:
         """Scores of a completion's strongest documents in reversed order, for the finding on word order."""
         return self.path / "findings" / "variants" / f"{query}-{key}.parquet"
+
+    def by_layer(self, query: int, key: str) -> Path:
+        """Scores of a completion's strongest documents by layer, for the finding on layers."""
+        return self.path / "findings" / "layers" / f"{query}-{key}.json"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; ``{}`` before the first step.

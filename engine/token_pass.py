@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from engine import ekfac
 from engine.batching import batches, pad
 from engine.capture import batch_gradients, directional_log_probs
 from engine.corpus import Window
@@ -64,9 +65,7 @@ class Scorer:
             progress: Advanced by the tokens of each batch.
         """
         scores = self._empty(wanted, positions)
-        for query, picked, of_layers in self._split(wanted, windows, progress):
-            found = sum(of_layers.values())
-            assert isinstance(found, torch.Tensor)
+        for query, picked, found in self._split(wanted, windows, progress):
             values = found.double().cpu().numpy()
             for place, window in enumerate(picked):
                 target = scores[query, window.document]
@@ -75,43 +74,63 @@ class Scorer:
             yield query, document, values
 
     def layers_of_documents(
-        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress, plain: bool = False
-    ) -> dict[tuple[int, int], dict[str, float]]:
-        """Influence of (query, document) pairs by layer; over the layers it adds up to the document's influence.
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress
+    ) -> dict[tuple[int, int], dict[str, tuple[float, float]]]:
+        """Influence and gradient dot of (query, document) pairs by layer; over layers they add up to the document's.
+
+        Each window's gradient is formed once and serves both: token by token it would take as many
+        products as a completion has tokens.
 
         Args:
             wanted: Queries wanted of each document.
             windows: Windows of those documents, in order.
             progress: Advanced by the tokens of each batch.
-            plain: Along the query's plain gradient instead, which gives the gradient dot by layer.
         """
-        pairs = [(query, document) for document, queries in wanted.items() for query in queries]
-        scores = {pair: dict.fromkeys((layer.name for layer in self.layers), 0.0) for pair in pairs}
-        for query, picked, of_layers in self._split(wanted, windows, progress, plain):
-            for layer, found in of_layers.items():
-                for window, value in zip(picked, found.double().sum((0, 2)).tolist(), strict=True):
-                    scores[query, window.document][layer] += value
-        return scores
+        queries = sorted(set().union(*wanted.values()))
+        along = {
+            layer.name: torch.stack([row for query in queries for row in self._whole(layer.name, query)])
+            for layer in self.layers
+        }
+        scores = {
+            (query, document): {layer.name: np.zeros(2) for layer in self.layers}
+            for document, of_document in wanted.items() for query in of_document
+        }  # fmt: skip
+        for batch in batches(windows, self.batch_tokens, self.model.device):
+            for name, (activation, token_grad) in batch_gradients(self.model, self.layers, batch).items():
+                found = ekfac.document_influence(along[name], ekfac.window_gradients(token_grad, activation))
+                of_queries = found.double().cpu().numpy().reshape(len(queries), 2, -1)
+                for at, window in enumerate(batch.windows):
+                    for query in wanted[window.document]:
+                        scores[query, window.document][name] += of_queries[queries.index(query), :, at]
+            progress.advance(batch.tokens)
+        return {pair: {name: (float(two[0]), float(two[1])) for name, two in of.items()} for pair, of in scores.items()}
+
+    def _whole(self, layer: str, query: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The directions of influence on a whole completion, and of gradient dot, ``[o, i]`` each."""
+        place = self.place[query]
+        of_tokens = self.directions.of(layer, self.directions.token_rows(place)).sum(0)
+        return of_tokens, self.directions.of(layer, self.directions.query_row(place))[0]
 
     def _split(
-        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress, plain: bool = False
-    ) -> Iterator[tuple[int, list[Window], dict[str, torch.Tensor]]]:
-        """Of each batch and query the windows wanted of it, w of them, and by layer ``[rows, w, t]``."""
-        rows_of = self.directions.query_row if plain else self.directions.token_rows
+        self, wanted: Mapping[int, Sequence[int]], windows: list[Window], progress: Progress
+    ) -> Iterator[tuple[int, list[Window], torch.Tensor]]:
+        """Of each batch and query the windows wanted of it, w of them, and their scores ``[rows, w, t]``."""
         for batch in batches(windows, self.batch_tokens, self.model.device):
             grads = batch_gradients(self.model, self.layers, batch)
             for queries, picked in self._together(wanted, batch.windows):
-                parts = [rows_of(self.place[query]) for query in queries]
-                first, found = parts[0].start, {}
+                parts = [self.directions.token_rows(self.place[query]) for query in queries]
+                first, found = parts[0].start, []
                 for name, (activation, token_grad) in grads.items():
                     if len(picked) < len(batch.windows):
                         activation, token_grad = activation[picked], token_grad[picked]
                     rows = slice(first, parts[-1].stop)
-                    found[name] = self.directions.position_scores(name, rows, token_grad, activation)
+                    found.append(self.directions.position_scores(name, rows, token_grad, activation))
                 chosen = [batch.windows[row] for row in picked]
                 for query, part in zip(queries, parts, strict=True):
                     own = slice(part.start - first, part.stop - first)
-                    yield query, chosen, {name: values[own] for name, values in found.items()}
+                    values = sum(of_layer[own] for of_layer in found)
+                    assert isinstance(values, torch.Tensor)
+                    yield query, chosen, values
             progress.advance(batch.tokens)
 
     def _together(

@@ -122,7 +122,7 @@ def test_influence_at_other_damping_is_that_of_directions_damped_so(loaded):
         found = scorer.layers_of_documents({one: [0] for one in damped.of}, windows, SilentProgress())
         at = damped.factors.index(factor)
         for document, values in damped.of.items():
-            expected = np.array([found[0, document][layer] for layer in damped.layers])
+            expected = np.array([found[0, document][layer][0] for layer in damped.layers])
             assert apart(values[at], expected) < SAME
     own = damped.influence(damped.own)
     for document, influence in own.items():

@@ -1,14 +1,16 @@
 """Finding 9 splits the influence of the strongest documents among thirds of the network."""
 
 import math
+import shutil
 
 import pytest
 from scored_run import many_documents, many_queries, write_scored_run
 
 from engine import Run
-from engine.findings.measures.layers import THIRDS, measure, rows_to_estimates, shares_of, thirds_of
+from engine.findings.measures.layers import THIRDS, _by_layer, measure, rows_to_estimates, shares_of, thirds_of
 from engine.findings.rules import RULES
 from engine.findings.study import Study
+from engine.live import load_run
 
 FIVE = [f"model.layers.{number}.mlp.{kind}" for number in range(5) for kind in ("up_proj", "down_proj")]
 EQUAL = dict.fromkeys(THIRDS, 1 / 3)
@@ -54,6 +56,19 @@ def test_a_network_of_two_blocks_has_no_thirds(toy_run):
     found = measure(Study(Run(toy_run)))
     assert found.estimates == {}
     assert "lie in 2 of the network's three thirds" in found.open[0]
+
+
+def test_what_was_computed_of_a_completion_is_not_computed_again(toy_run, tmp_path, monkeypatch):
+    run = shutil.copytree(toy_run, tmp_path / "run")
+    loaded = load_run(run)
+    first = _by_layer(loaded, 0, [0, 2])
+    assert set(first) == {0, 2} and set(first[0]) == {layer.name for layer in loaded.layers}
+    stored = loaded.run.influence(0).set_index("document")
+    for document, of in first.items():
+        sums = [sum(two) for two in zip(*of.values(), strict=True)]
+        assert sums == pytest.approx(stored.loc[document, ["influence", "gradient_dot"]].tolist(), rel=1e-3)
+    monkeypatch.setattr("engine.live.influence_by_layer", lambda *given: pytest.fail("computed again"))
+    assert _by_layer(loaded, 0, [0, 2]) == first
 
 
 def test_a_model_that_is_gone_leaves_the_finding_open(tmp_path):

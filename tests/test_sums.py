@@ -168,21 +168,20 @@ def test_token_influences_sum_to_the_influence_of_their_document(run_of, case, k
     assert checked >= 2 * 5
 
 
-@pytest.mark.parametrize("plain", [False, True])
-def test_layers_sum_to_the_influence_of_their_document(exact, plain):
+def test_layers_sum_to_the_scores_of_their_document(exact):
     whole, place = exact.bulk(), {number: number for number in range(len(exact.directions.tokens))}
     scorer = Scorer(exact.model, exact.layers, exact.directions, place, 100)
     wanted = {document: list(place) for document in exact.positions}
-    found = scorer.layers_of_documents(wanted, exact.windows, SilentProgress(), plain)
+    found = scorer.layers_of_documents(wanted, exact.windows, SilentProgress())
     assert set(found) == {(number, document) for number in place for document in wanted}
     for (number, document), of in found.items():
-        rows = exact.directions.query_row(number) if plain else exact.directions.token_rows(number)
-        expected = float(whole.rows[rows, document].sum())
-        size = sum(abs(value) for value in of.values())
         assert list(of) == [layer.name for layer in exact.layers]
-        assert abs(sum(of.values()) - expected) <= SUM["float64"] * max(size, 1e-300)
+        both = exact.directions.token_rows(number), exact.directions.query_row(number)
+        for rows, values in zip(both, zip(*of.values(), strict=True), strict=True):
+            expected = float(whole.rows[rows, document].sum())
+            assert abs(sum(values) - expected) <= SUM["float64"] * max(sum(map(abs, values)), 1e-300)
     assert all(
-        len({round(value, 12) for value in of.values()}) > 1 for (_, document), of in found.items() if document < 3
+        len({round(two[0], 12) for two in of.values()}) > 1 for (_, document), of in found.items() if document < 3
     )
 
 

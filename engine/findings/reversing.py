@@ -5,8 +5,6 @@ one pass. A completion's scores are kept in the run under a name made of all the
 measurement goes on where it stopped. The model is not trained anew.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ import pyarrow.parquet as pq
 
 from engine.analysis.ablation import noise_level
 from engine.findings.rules import TOP
-from engine.findings.study import CONTROLS, INFLUENCE, Study, score_matrices
+from engine.findings.study import CONTROLS, INFLUENCE, Study, key_of, score_matrices
 from engine.findings.texts import strongest, texts
 from engine.progress import SilentProgress
 from engine.run import Run
@@ -64,9 +62,7 @@ def scored_variants(study: Study) -> pd.DataFrame:
 
 def _file(run: Run, query: int) -> Path:
     """Where a completion's scores are kept."""
-    steps = [[step["settings"], step["inputs"], step["finished"]] for step in (run.fit, run.query, run.score)]
-    stamp = json.dumps([FORMAT, TOP, steps, run.query.get("queries")], sort_keys=True)
-    return run.folder.reversed_order(query, hashlib.sha256(stamp.encode()).hexdigest()[:16])
+    return run.folder.reversed_order(query, key_of(run, FORMAT, TOP))
 
 
 def _score(study: Study, files: Mapping[int, Path]) -> None:

@@ -1,5 +1,6 @@
 """What findings are measured on, and what a measurement gives (no torch)."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -149,3 +150,10 @@ def stored_columns(run: Run, columns: Sequence[str], lexical: bool = False) -> n
     for place, name in enumerate(columns):
         found[place, table["document"].to_numpy()] = table[name].to_numpy()
     return found
+
+
+def key_of(run: Run, *asked: Any) -> str:
+    """A hash of what was asked for and of the steps of a run, to keep what comes of it under."""
+    steps = [[step["settings"], step["inputs"], step["finished"]] for step in (run.fit, run.query, run.score)]
+    stamp = json.dumps([*asked, steps, run.query.get("queries")], sort_keys=True)
+    return hashlib.sha256(stamp.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ A document's influence is a sum over layers, so that each layer's part is exact.
 that lowers the completion counts with its sign.
 """
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from engine.errors import WhenceError
 from engine.findings.estimates import over_completions, present
 from engine.findings.groups import shortages
 from engine.findings.rules import TOP, Estimate
-from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, score_matrices
+from engine.findings.study import CONTROLS, INFLUENCE, Found, Study, key_of, score_matrices
+from engine.writing import write_json
 
 if TYPE_CHECKING:
     from engine.live import LoadedRun
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 THIRDS = ("lower", "middle", "upper")
 PARTS = {"factual": ({"factual"}, "upper"), "procedural": ({"reasoning", "code", "translation"}, "middle")}
 """Families of completions and third of the network of each part of the rule."""
-SPLIT = {INFLUENCE: False, "gradient_dot": True}
-"""Scores that are sums over layers, and whether along the plain gradient."""
+SPLIT = (INFLUENCE, "gradient_dot")
+"""Scores that are sums over layers."""
+FORMAT = 1
+"""Of the files that a completion's scores are kept in; raised when they change."""
 NO_CONTROLS = "BM25 and hidden states have no layers, so only gradient dot stands beside influence."
 
 
@@ -81,9 +85,7 @@ def shares_of(by_layer: dict[str, float], thirds: dict[str, str]) -> dict[str, f
 
 
 def _split(study: Study, loaded: "LoadedRun", thirds: dict[str, str]) -> list[dict[str, Any]]:
-    """A row per completion, score and third."""
-    from engine.live import influence_by_layer, query_scorer
-
+    """A row per completion, score and third; what is computed of a completion is kept in the run."""
     scores = score_matrices(study.run)
     families = set().union(*(families for families, _ in PARTS.values()))
     chosen = np.flatnonzero(study.queries["family"].isin(families))
@@ -91,16 +93,28 @@ def _split(study: Study, loaded: "LoadedRun", thirds: dict[str, str]) -> list[di
     rows = []
     for place in chosen:
         query = study.queries.iloc[place]
-        scorer = query_scorer(loaded, int(query["query"]))
+        tops = {name: _strongest(scores[name][place]) for name in SPLIT}
+        of_documents = _by_layer(loaded, int(query["query"]), sorted(set().union(*tops.values())))
         about = {"id": query["id"], "completion": query["title"], "kind": query["kind"], "family": query["family"]}
-        for name, plain in SPLIT.items():
-            top = _strongest(scores[name][place])
-            shares = shares_of(influence_by_layer(loaded, scorer, int(query["query"]), top, plain), thirds)
+        for column, (name, top) in enumerate(tops.items()):
+            sums = {layer: sum(of_documents[one][layer][column] for one in top) for layer in thirds}
             about["score"] = CONTROLS.get(name, name)
-            rows += [about | {"third": third, "share": share} for third, share in shares.items()]
+            rows += [about | {"third": third, "share": share} for third, share in shares_of(sums, thirds).items()]
         study.progress.advance(1)
     study.progress.finish()
     return rows
+
+
+def _by_layer(loaded: "LoadedRun", query: int, documents: list[int]) -> dict[int, dict[str, list[float]]]:
+    """The scores :data:`SPLIT` of some documents by layer."""
+    from engine.live import influence_by_layer, query_scorer
+
+    file = loaded.run.folder.by_layer(query, key_of(loaded.run, FORMAT, documents))
+    if not file.is_file():
+        found = influence_by_layer(loaded, query_scorer(loaded, query), query, documents) if documents else {}
+        write_json(found, file)
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return {int(document): of for document, of in kept.items()}
 
 
 def _strongest(scores: np.ndarray) -> list[int]:
