@@ -75,7 +75,8 @@ class PlainProgress:
             rate = self._done / (now - self._started)
             left = (self._total - self._done) / rate if rate else float("nan")
             self.note(
-                f"{self._step}: {self._done / self._total:.0%}, {rate:,.0f} {self._unit}/s, {format_seconds(left)} left"
+                f"{self._step}: {self._done / self._total:.0%}, {format_rate(rate, self._unit)}, "
+                f"{format_seconds(left)} left"
             )
 
     def finish(self) -> None:
@@ -88,15 +89,15 @@ class PlainProgress:
 
 
 class _RateColumn(ProgressColumn):
-    """Finished units per second."""
+    """Finished units per second, or seconds per unit."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s", style="dim")
+        return Text("" if speed is None else format_rate(speed, task.fields["unit"]), style="dim")
 
 
 class TerminalProgress:
-    """A bar per step with units per second and time left."""
+    """A bar per step with its rate and time left."""
 
     def __init__(self) -> None:
         self._rich = RichProgress(
@@ -135,6 +136,28 @@ class TerminalProgress:
 def for_terminal() -> Progress:
     """Bars on a terminal, plain lines otherwise."""
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def format_rate(rate: float, unit: str) -> str:
+    """Units per second; seconds per unit where the rate is below 1, as ``0 completions/s`` would tell nothing.
+
+    Args:
+        rate: Units per second.
+        unit: What is counted, in the plural: ``tokens``, ``queries``.
+    """
+    if not 0 < rate < 1:
+        return f"{rate:,.0f} {unit}/s"
+    seconds = 1 / rate
+    return f"{seconds:,.{1 if seconds < 10 else 0}f} s per {_singular(unit)}"
+
+
+def _singular(unit: str) -> str:
+    """``queries`` -> ``query``, ``passes`` -> ``pass``; steps of one unit name it in the singular already."""
+    if unit.endswith("ies"):
+        return unit.removesuffix("ies") + "y"
+    if unit.endswith("ss"):
+        return unit
+    return unit.removesuffix("es" if unit.endswith("sses") else "s")
 
 
 def format_seconds(seconds: float) -> str:

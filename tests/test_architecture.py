@@ -16,6 +16,7 @@ FILES = {
     for folder in ("engine", "dashboard")
     for file in (ROOT / folder).rglob("*.py")
 }
+LIGHT_FOLDERS = ("analysis", "commands", "findings", "readers", "report", "review")
 LIGHT = [
     *(
         "engine",
@@ -30,11 +31,7 @@ LIGHT = [
     *("engine.ask.answer", "engine.ask.kept", "engine.ask.show", "engine.index.settings", "engine.index.show"),
     *("engine.show", "engine.pipeline", "engine.progress", "engine.errors", "engine.checks", "engine.check.settings"),
     *("engine.export", "engine.__main__"),
-    *(
-        name
-        for name in FILES
-        if name.startswith(("engine.analysis", "engine.findings", "engine.readers", "engine.report", "engine.review"))
-    ),
+    *(name for name in FILES if name.startswith(tuple(f"engine.{folder}" for folder in LIGHT_FOLDERS))),
 ]
 DOORS = {
     *("dashboard.runs", "dashboard.data", "dashboard.jobs"),

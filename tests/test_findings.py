@@ -11,7 +11,7 @@ from engine.check.result import read_result
 from engine.corpus import corpus_hash, read_corpus
 from engine.findings import findings
 from engine.findings.claims import CLAIMS
-from engine.findings.findings import measure_findings
+from engine.findings.findings import changes_since, measure_findings
 from engine.findings.measures import tails
 from engine.findings.rules import RULES, Estimate
 from engine.findings.settings import FindingsSettings
@@ -89,6 +89,20 @@ def test_what_was_made_from_something_else_is_measured_again(run, measured, tmp_
         changed = again()
         measure_findings(changed or settings(run))
         assert len(measured) == number
+
+
+def test_why_a_kept_result_is_not_current_is_said(run, measured, monkeypatch):
+    (result,) = measure_findings(settings(run))
+    rule = result.tables["verdict"][0]["rule"]
+    assert changes_since(run, "tails", result.settings, rule) == []
+    assert changes_since(run, "tails", result.settings, "Holds always.") == [
+        "It was judged by another rule than this version's."
+    ]
+    manifest(run, lambda steps: steps["fit"]["settings"].update(seed=5))
+    monkeypatch.setattr(findings, "code_hash", lambda: "other code")
+    state, program = changes_since(Run(run.path), "tails", result.settings, rule)
+    assert "another state of this run" in state
+    assert "The program has changed" in program
 
 
 def test_a_result_that_cannot_be_read_is_measured_again(run, measured):

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import jobs, runs
-from dashboard.analyses.findings import CLAIMS, Measured, kept_in, steps_of
+from dashboard.analyses.findings import CLAIMS, Measured, kept_in
+from engine.findings.findings import steps_of
 from engine.findings.settings import FindingsSettings
 from engine.machine import repository_folder
 from engine.run import Run

@@ -11,7 +11,7 @@ import streamlit as st
 from engine.check.result import Result, read_result
 from engine.errors import WhenceError
 from engine.findings.claims import CLAIMS, Claim, Source
-from engine.findings.findings import FIGURES, code_hash, sample_hash, steps_of
+from engine.findings.findings import FIGURES, changes_since, sample_hash
 from engine.findings.rules import RULES, Part, Verdict
 from engine.findings.settings import FindingsSettings
 from engine.findings.show import written as write_number
@@ -151,13 +151,7 @@ ESTIMATE_COLUMNS = ("score", "part", "says", "value", "low", "high", "units", "n
 
 def outdated(run: Run, name: str, found: Measured) -> list[str]:
     """Why a result kept in a run may not be what measuring anew would give, one sentence each."""
-    said, default = [], FindingsSettings(str(run.path))
-    if found.made_from["run"] != steps_of(run):
-        said.append("It was measured on another state of this run: its settings, inputs or versions were others.")
-    if found.rule != RULES[name].text:
-        said.append("It was judged by another rule than this version's.")
-    elif found.made_from["code"] != code_hash():
-        said.append("The program has changed since in how it measures.")
+    said, default = changes_since(run, name, found.made_from, found.rule), FindingsSettings(str(run.path))
     if (found.draws, found.seed) != (default.draws, default.seed):
         said.append(
             f"It was measured with {found.draws:,} draws and seed {found.seed}; a measurement from here has "

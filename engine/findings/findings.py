@@ -6,7 +6,7 @@ on and pages need not measure again.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -190,9 +190,23 @@ def _measured(study: Study, name: str, made: dict[str, Any], folder: RunFolder) 
     return result
 
 
-def is_current(run: Run, result: Result) -> bool:
-    """Whether a result kept in a run was made from the run as it is, by the code as it is."""
-    return bool(result.settings["run"] == steps_of(run) and result.settings["code"] == code_hash())
+def changes_since(run: Run, name: str, made_from: Mapping[str, Any], rule: str) -> list[str]:
+    """Why a result kept in a run is not current, one sentence each; empty if it is.
+
+    Args:
+        run: The run as it is.
+        name: Of the finding.
+        made_from: The states of ``run`` and ``code`` that the result was made from, of its settings.
+        rule: The rule it was judged by, in words.
+    """
+    said = []
+    if made_from["run"] != steps_of(run):
+        said.append("It was measured on another state of this run: its settings, inputs or versions were others.")
+    if rule != RULES[name].text:
+        said.append("It was judged by another rule than this version's.")
+    elif made_from["code"] != code_hash():
+        said.append("The program has changed since in how it measures.")
+    return said
 
 
 def kept_finding(path: Path) -> Result | None:

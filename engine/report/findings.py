@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from engine.findings.claims import CLAIMS
-from engine.findings.findings import is_current, kept_finding
+from engine.findings.findings import changes_since, kept_finding
 from engine.report.facts import shown_path
 from engine.run import Run
 from engine.words import date
@@ -29,14 +29,16 @@ class Finding:
 
 def findings(run: Run) -> list[Finding]:
     """What was measured and kept in the run, in the order of the findings; others are left out."""
-    results = [kept_finding(run.folder.finding(name)) for name in CLAIMS]
     found = []
-    for result in filter(None, results):
+    for name in CLAIMS:
+        result = kept_finding(run.folder.finding(name))
+        if result is None:
+            continue
         (verdict,) = result.tables["verdict"]
-        told = {name: verdict[name] for name in ("number", "title", "verdict", "planted", "sentence")}
+        told = {column: verdict[column] for column in ("number", "title", "verdict", "planted", "sentence")}
         told["sentence"] = told["sentence"] or next((row["text"] for row in result.tables["open"]), "")
-        measured = date(result.finished) + ("" if is_current(run, result) else OLDER)
-        found.append(Finding(**told, measured=measured))
+        older = OLDER if changes_since(run, name, result.settings, verdict["rule"]) else ""
+        found.append(Finding(**told, measured=date(result.finished) + older))
     return found
 
 
