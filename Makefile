@@ -33,13 +33,14 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m engine run "$(RUN)"
 	@WHENCE_RUN="$(RUN)" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
+# No test needs the hub of models: a name that is nowhere is refused at once, not after its retries.
 # worksteal keeps the order of tests, and names the test in which a process died; loadgroup hung then (xdist 3.8).
 # One thread each: two processes of two threads on two cores wait for one another.
 test: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 clean:
 	rm -rf $(VENV) runs/sample

@@ -81,9 +81,9 @@ def side_concentration(side: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How concentrated positive influence is, and its cumulative shares.
 
     Returns:
-        measure (readable), value, low, high; and :func:`engine.analysis.concentration.cumulative_curve`.
+        measure (readable), value, low, high; and :func:`engine.analysis.concentration.cumulative_curve`, not shuffled.
     """
-    table, curve = concentration_and_curve(side.run, side.query)
+    table, curve = concentration_and_curve(side.run, side.query, shuffled=False)
     table = table.set_index("measure").loc[list(SIDE_MEASURES), ["value", "low", "high"]].reset_index()
     return table.assign(measure=table["measure"].map(SIDE_MEASURES)), curve
 

@@ -93,14 +93,22 @@ def cumulative_curve(
 
 
 def concentration_and_curve(
-    run: Run, query: int, tokens: Sequence[int] | None = None, sign: Sign = "positive", draws: int = 200, seed: int = 0
+    run: Run,
+    query: int,
+    tokens: Sequence[int] | None = None,
+    sign: Sign = "positive",
+    draws: int = 200,
+    seed: int = 0,
+    shuffled: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """:func:`concentration_of` one sign and :func:`cumulative_curve`, from the same draws."""
+    """:func:`concentration_of` one sign and :func:`cumulative_curve`, from the same draws; shuffles if wanted."""
     influence, of_tokens = _influences(run, query, tokens)
     rank = np.unique(np.geomspace(1, len(influence), RANKS).round().astype(np.int64))
     table = measures(influence[None], sign).T.set_axis(["value"], axis=1)
     curve = pd.DataFrame({"rank": rank, "share": cumulative_shares(amounts(influence, sign))[rank - 1]})
     for prefix, draw in _SOURCES_OF_CHANCE.items():
+        if prefix == "shuffled_" and not shuffled:
+            continue
         drawn = draw(of_tokens if prefix == "shuffled_" else influence, sign, draws, seed)
         table = table.join(_intervals(drawn).add_prefix(prefix))
         curve = curve.join(_bands(drawn.shares(rank)).add_prefix(prefix))
