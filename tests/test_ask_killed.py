@@ -114,8 +114,8 @@ def drive(spec: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)  # a forked child has no other threads
     loaded = load_run(spec["run"])
     build_index(loaded, IndexSettings(document_bytes=512))
+    kept, before = answers_file(loaded.run, ASKED), contents(loaded.run.path)  # before anybody asks
     ask(loaded, ASKED)  # what the first question loads, each child need not
-    kept, before = answers_file(loaded.run, ASKED), contents(loaded.run.path)
     report: dict[str, Any] = {}
     for way in WAYS:
         whole = in_child(way, loaded, Path(spec["home"]) / way)
