@@ -150,12 +150,13 @@ def _taken(home: Path, model: LanguageModel, count: int) -> dict[str, float]:
 
 
 def worked_out(rates: dict[str, float], shape: Shape, documents: int, price: float) -> dict[str, float]:
-    """Hours, money, memory and disk of one machine for a corpus."""
-    fitted = min(documents, FITTED)
-    seconds = shape.fit * fitted * TOKENS / rates["fit"] + shape.eigenvectors / rates["eigenvectors"]
-    hours = (seconds + shape.score(ROWS) * documents * TOKENS / rates["score"]) / 3600
+    """Operations, and hours, money, memory and disk of one machine, for a corpus."""
+    fit, scored = shape.fit * min(documents, FITTED) * TOKENS, shape.score(ROWS) * documents * TOKENS
+    seconds = fit / rates["fit"] + shape.eigenvectors / rates["eigenvectors"]
+    hours = (seconds + scored / rates["score"]) / 3600
     numbers = shape.total(lambda o, i: o * i)
     return {
+        "operations": fit + shape.eigenvectors + scored,
         "fit_hours": seconds / 3600, "hours": hours, "money": price * hours,
         "fit_memory": 2 * shape.weights + 4 * shape.factors, "score_memory": 2 * shape.weights + 4 * ROWS * numbers,
         "disk": shape.factors + documents * (4 * (ROWS + 4) + 16 * TOKENS),
@@ -170,15 +171,13 @@ def markdown(figures: dict[str, Any]) -> str:
         f"Measured on {figures['machine']}, {figures['dtype']}, {figures['date']}: {told} GFLOP/s. One such machine at "
         f"{figures['price']:g} an hour; {TOKENS} tokens a document, factors of {FITTED:,} documents, {ROWS} rows.",
         "",
-        "| model | documents | fit, hours | all, hours | money | memory, fit | memory, score | disk |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | documents | operations | fit, hours | all, hours | money | memory, fit | memory, score | disk |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in figures["rows"]:
         memory = " | ".join(format_bytes(row[name]) for name in ("fit_memory", "score_memory", "disk"))
-        lines.append(
-            f"| {row['model']} | 10^{len(str(row['documents'])) - 1} | {row['fit_hours']:,.1f} | {row['hours']:,.1f} | "
-            f"{row['money']:,.0f} | {memory} |"
-        )
+        numbers = f"{row['operations']:.1e} | {row['fit_hours']:,.0f} | {row['hours']:,.0f} | {row['money']:,.0f}"
+        lines.append(f"| {row['model']} | 10^{len(str(row['documents'])) - 1} | {numbers} | {memory} |")
     return "\n".join(lines)
 
 
@@ -189,7 +188,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument("--width", type=int, default=512, help="of the model that is measured")
     parser.add_argument("--vocabulary", type=int, default=8_192, help="of the model that is measured")
-    parser.add_argument("--price", type=float, default=3.0, help="of an hour of this machine")
+    parser.add_argument("--price", type=float, default=0.1, help="of an hour of this machine")
     parser.add_argument("--out", help="JSON file for the figures")
     given = parser.parse_args()
     rates = measure(given.width, given.vocabulary, given.device, given.dtype)
