@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.runs import OF_RUN
 from engine.analysis.amounts import Sign
+from engine.analysis.chance import FEW_ENOUGH
 from engine.analysis.concentration import (
     concentration_and_curve,
     lorenz_curve,
@@ -20,7 +21,7 @@ from engine.analysis.tails import TailFit, cluster_interval
 from engine.errors import WhenceError
 from engine.run import Run
 
-__all__ = ["Sign", "TailFit"]
+__all__ = ["FEW_ENOUGH", "Sign", "TailFit"]
 
 TAIL_DRAWS, FREQUENCY_DRAWS = 100, 400
 DRAWN = drawn_by(concentration_and_curve) | {"draws_of_tail_fit": TAIL_DRAWS}

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.runs import OF_RUN
 from engine.analysis.resampling import drawn_by
+from engine.analysis.source_bands import FEW_ENOUGH
 from engine.analysis.sources import (
     By,
     Weight,
@@ -19,7 +20,7 @@ from engine.analysis.sources import (
 from engine.errors import WhenceError
 from engine.run import Run
 
-__all__ = ["WhenceError", "differs_most", "stands_out"]
+__all__ = ["FEW_ENOUGH", "WhenceError", "differs_most", "stands_out"]
 
 
 DRAWS, FEW_DRAWS = 200, 50

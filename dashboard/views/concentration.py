@@ -42,6 +42,8 @@ The standard error takes the beginning of the range as given. The chart leaves o
 
 **Intervals** resample documents: they say how far a number depends on which documents of this kind happen to be in the
 corpus. They are too narrow where the tail is heavy (exponent below 2 for shares, below 4 for the effective number).
+Of more than {many:,} documents, only those that are strong on a token are dealt out one by one for the yellow band; it
+is then too wide for the number of documents and their total.
 
 **What this cannot tell.** Whether the influence is real: noise in the estimate spreads over many documents and makes
 influence look less concentrated. Nor whether near copies share what one of them alone would hold.
@@ -111,7 +113,7 @@ def _documents(choice: Choice, sign: analyses.Sign) -> None:
         st.caption(_tail_sentence(found, sign, choice.unit))
     _show(table, shuffled)
     with st.expander("How to read this", icon=":material/help:"):
-        st.markdown(HOW_TO_READ.format(verb=VERBS[sign]))
+        st.markdown(HOW_TO_READ.format(verb=VERBS[sign], many=analyses.FEW_ENOUGH))
 
 
 def _answer(choice: Choice, found: analyses.Concentration, sign: analyses.Sign, shuffled: bool) -> None:

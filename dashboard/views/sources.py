@@ -45,7 +45,8 @@ end of the ranking, averaged over the completions, divided by its share of the c
 
 **By chance.** The labels are shuffled among the documents, the rankings stay. A multiplier inside this band is what
 labels without meaning give. A {word} *stands out* where its interval lies above 1 and above this band; the strongest
-is named, and the strongest of many is likely to be named somewhat too strong.
+is named, and the strongest of many is likely to be named somewhat too strong. Of more than {many:,} documents, those
+that can reach an end are drawn one by one, all others by their number.
 
 **Signed influence.** Sums over all documents, not the ends only. Shares are taken per completion and then averaged, so
 that each completion counts alike.
@@ -259,7 +260,7 @@ def _documents(view: SourceView) -> None:
 def _how_to_read(view: SourceView) -> None:
     with st.expander("How to read this", icon=":material/help:"):
         draws = analyses.source_draws(view.run, view.asked)
-        st.markdown(HOW_TO_READ.format(word=view.word.lower(), draws=draws))
+        st.markdown(HOW_TO_READ.format(word=view.word.lower(), draws=draws, many=analyses.FEW_ENOUGH))
 
 
 main()
