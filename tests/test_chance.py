@@ -85,9 +85,10 @@ def test_shuffling_moves_the_influences_of_a_token_and_keeps_them():
     assert set(draws[draws[:, 0] < 99, 0]) == {89.0, 90.0}
 
 
-def test_of_one_token_shuffling_changes_nothing():
-    for row in every(shuffled_draws(HEAVY[None, :50], "positive", draws=5)):
-        assert row.tolist() == sorted(amounts(HEAVY[:50]).tolist(), reverse=True)
+def test_of_one_token_shuffling_changes_nothing_and_takes_one_row_however_many_draws():
+    (row,) = every(shuffled_draws(HEAVY[None, :50], "positive", draws=5))
+    assert row.tolist() == sorted(amounts(HEAVY[:50]).tolist(), reverse=True)
+    assert len(shuffled_draws(HEAVY[None, :50], "positive", draws=0).measures()) == 0
 
 
 @pytest.mark.parametrize("sign", SIGNS)

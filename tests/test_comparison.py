@@ -118,7 +118,7 @@ def test_resampling_some_of_very_many_documents_gives_the_interval_of_all(monkey
     x, noise = random.normal(size=(2, 6000))
     y = x + noise
     every = agreement(x, y, draws=1000)
-    monkeypatch.setattr(comparison, "RESAMPLED", 1500)
+    monkeypatch.setattr(comparison, "FEW_ENOUGH", 1500)
     some = agreement(x, y, draws=1000)
     assert some.spearman == every.spearman
     width = every.high - every.low

@@ -7,7 +7,6 @@ import streamlit as st
 
 from dashboard.runs import OF_RUN
 from engine.analysis.amounts import Sign
-from engine.analysis.chance import FEW_ENOUGH
 from engine.analysis.concentration import (
     concentration_and_curve,
     lorenz_curve,
@@ -16,7 +15,7 @@ from engine.analysis.concentration import (
 )
 from engine.analysis.inside import inside_documents, pooled_inside
 from engine.analysis.rare_tokens import frequency_correlation, token_concentration
-from engine.analysis.resampling import drawn_by
+from engine.analysis.resampling import FEW_ENOUGH, drawn_by
 from engine.analysis.tails import TailFit, cluster_interval
 from engine.errors import WhenceError
 from engine.run import Run

@@ -6,8 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.runs import OF_RUN
-from engine.analysis.resampling import drawn_by
-from engine.analysis.source_bands import FEW_ENOUGH
+from engine.analysis.resampling import FEW_ENOUGH, drawn_by
 from engine.analysis.sources import (
     By,
     Weight,

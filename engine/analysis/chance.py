@@ -5,21 +5,20 @@ of the positive hold about 3.6%. *Shuffled*: the influences on each completion t
 anew among the documents, then added up: as heavy as they are on each token, but no document is
 strong on several tokens for a reason.
 
-Nothing here grows with documents times draws. The :data:`STRONGEST` are drawn one by one; the rest,
-which no measure sees singly, in steps of neighbouring ranks, about a thousand however many documents there are.
+The :data:`STRONGEST` are drawn one by one; the rest, which no measure sees singly, in steps of neighbouring ranks,
+about a thousand however many documents there are. Only shuffles go through every document, up to :data:`FEW_ENOUGH`.
 """
 
 import numpy as np
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
 
 from engine.analysis.amounts import Sign, Steps, amounts, descending, steps_of
+from engine.analysis.resampling import FEW_ENOUGH
 
 STRONGEST = 1000
 """Documents that are drawn one by one."""
 POOLED = 4
 """Shuffles that the weak influences' sums are taken from, if there are too many to shuffle for each draw."""
-FEW_ENOUGH = 20_000
-"""Documents that are shuffled one by one."""
 
 
 def resamples(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> Steps:
@@ -52,15 +51,15 @@ def normal_draws(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int 
         sides.append(_half_normal(documents - raised, -mean, deviation, 1 - above, of_values))
     counts, means, squares = (np.concatenate(parts, 1) for parts in zip(*sides, strict=True))
     none = documents - counts.sum(1, keepdims=True)  # the documents of the other sign
-    order = np.argsort(-means, 1, kind="stable")
-    parts = (np.take_along_axis(part, order, 1) for part in (counts, means, squares))
-    return Steps(
-        *(np.concatenate([part, last], 1) for part, last in zip(parts, (none, 0 * none, 0 * none), strict=True))
-    )
+    parts = np.append(counts, none, 1), np.append(means, 0 * none, 1), np.append(squares, 0 * none, 1)
+    order = np.argsort(-parts[1], 1, kind="stable")
+    return Steps(*(np.take_along_axis(part, order, 1) for part in parts))
 
 
 def shuffled_draws(of_tokens: np.ndarray, sign: Sign, draws: int = 100, seed: int = 0) -> Steps:
     """The null of shuffled influences.
+
+    Of one token all shuffles have the same amounts: they are given once.
 
     A completion's influences are concentrated beyond it where the same documents are strong on several
     of its tokens. One token alone keeps its amounts, so that for it the null says nothing.
@@ -73,8 +72,7 @@ def shuffled_draws(of_tokens: np.ndarray, sign: Sign, draws: int = 100, seed: in
     """
     random, (tokens, documents) = np.random.default_rng(seed), of_tokens.shape
     if tokens == 1:
-        only = steps_of(amounts(of_tokens, sign))
-        return Steps(*(np.broadcast_to(part, (draws, documents)) for part in (only.counts, only.amounts, only.squares)))
+        return steps_of(amounts(of_tokens, sign)[: min(draws, 1)])  # one row stands for all, which are alike
     if documents <= FEW_ENOUGH:
         sums = [random.permuted(of_tokens, axis=1).sum(0) for _ in range(draws)]
         return steps_of(amounts(np.reshape(sums, (draws, documents)), sign))

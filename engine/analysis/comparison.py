@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom  # type: ignore[import-untyped]
 
+from engine.analysis.resampling import FEW_ENOUGH
 from engine.analysis.tails import percentiles, rank_correlation
 from engine.errors import WhenceError
 from engine.run import Run
@@ -21,8 +22,6 @@ from engine.tables import open_tables
 
 ENDS = ("raised", "lowered")
 TOPS = (10, 30, 100)
-RESAMPLED = 20_000
-"""Documents at most that the interval of an agreement resamples."""
 FINGERPRINT = 8
 """Characters of a hash that tell two files of one name apart."""
 HASHED = (("Model", "model_hash", "Weights of the model"), ("Corpus", "corpus_hash", "Texts of the corpus"))
@@ -177,7 +176,7 @@ def agreement(influence: np.ndarray, other_influence: np.ndarray, draws: int = 2
 
     A resample is a weight on each document: how often it was drawn. The mean rank of a group of equal
     values is then a cumulative sum over the groups, so that a draw takes no sorting. Of very many documents
-    :data:`RESAMPLED` are resampled, and the interval is narrowed to the number there are.
+    :data:`FEW_ENOUGH` are resampled, and the interval is narrowed to the number there are.
 
     Args:
         influence: ``[n]``.
@@ -187,8 +186,8 @@ def agreement(influence: np.ndarray, other_influence: np.ndarray, draws: int = 2
     """
     count, random, found = len(influence), np.random.default_rng(seed), []
     columns = np.stack([influence, other_influence])
-    if count > RESAMPLED:
-        columns = columns[:, random.choice(count, RESAMPLED, replace=False)]
+    if count > FEW_ENOUGH:
+        columns = columns[:, random.choice(count, FEW_ENOUGH, replace=False)]
     n = columns.shape[1]
     groups = [np.unique(column, return_inverse=True)[1] for column in columns]
     for _ in range(draws if n > 1 else 0):

@@ -8,6 +8,9 @@ import numpy as np
 
 from engine.analysis.tails import percentiles
 
+FEW_ENOUGH = 20_000
+"""Documents that every draw goes through; of more, only those that matter one by one."""
+
 
 def drawn_by(function: Callable[..., Any]) -> dict[str, int]:
     """The draws and the seed that a function takes where it is given none: ``draws``, ``seed``."""

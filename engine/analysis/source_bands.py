@@ -6,11 +6,11 @@ from itertools import product
 
 import numpy as np
 
+from engine.analysis.resampling import FEW_ENOUGH
+
 ENDS = ("raised", "lowered")
 BLOCK = 2**18
 """Documents times draws that are cumulated at a time: small enough for the processor's cache."""
-FEW_ENOUGH = 20_000
-"""Documents whose labels are all shuffled one by one."""
 LARGE_TOP = 1_000
 """Documents in a top beyond which a shuffled share of it is normal, if the corpus has more than :data:`FEW_ENOUGH`."""
 
