@@ -10,11 +10,11 @@ from dashboard.runs import OF_RUN
 from engine.analysis import comparison
 from engine.analysis.comparison import Agreement, Pairs
 from engine.analysis.concentration import concentration_and_curve
-from engine.analysis.resampling import drawn_by
+from engine.analysis.resampling import FEW_ENOUGH, drawn_by
 from engine.analysis.sources import multipliers
 from engine.run import Run
 
-__all__ = ["Agreement", "Compared", "Pairs", "Side"]
+__all__ = ["FEW_ENOUGH", "Agreement", "Compared", "Pairs", "Side"]
 
 TOP_SOURCES = 100
 """The documents of each side whose sources are compared."""

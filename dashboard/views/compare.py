@@ -23,7 +23,8 @@ SCATTER_PX = 430
 HOW_TO_READ = """
 **Ranks** count the documents that both sides scored; rank 1 raised the completion most. **Spearman** is the correlation
 of the two rankings: 1 if they are the same, 0 if they have nothing to do with each other, −1 if one is the other turned
-round. Its interval comes from drawing the documents anew with replacement.
+round. Its interval comes from drawing the documents anew with replacement; of more than {many:,} documents, so many of
+them, and the interval is narrowed to the number there are.
 
 **Chance**: two rankings of n documents that know nothing of each other share k²/n of their first k on average.
 
@@ -67,7 +68,7 @@ def main() -> None:
     word_order_of_both(left, right, names, _provenance(left, right))
     _reports(left, right)
     with st.expander("How to read this", icon=":material/help:"):
-        st.markdown(HOW_TO_READ)
+        st.markdown(HOW_TO_READ.format(many=analyses.FEW_ENOUGH))
 
 
 def _differences(left: Chosen, right: Chosen) -> None:
