@@ -12,7 +12,12 @@ from engine.errors import Cancelled
 from engine.progress import SilentProgress
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's allocator starts a thread where it is imported
+    "PYTHONPATH": str(ROOT),
+}
 
 
 class Interrupter(SilentProgress):
@@ -47,6 +52,13 @@ class Interrupter(SilentProgress):
             if self.way == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Cancelled
+
+
+def forked() -> int:
+    """As os.fork, for a process that has one thread: a child would wait for ever for a lock that another one held."""
+    threads = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
+    assert len(threads) == 1, threads
+    return os.fork()
 
 
 def driven(driver: str, spec: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:

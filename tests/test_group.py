@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from interruption import ENVIRONMENT, Interrupter, contents, differences, driven
+from interruption import ENVIRONMENT, Interrupter, contents, differences, driven, forked
 from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
@@ -42,7 +43,7 @@ from engine.sums import UnitSums, cut_into_units
 CORPUS = 6
 SHARD = 2
 KILLS = 20
-PATIENCE_S = 2_400.0  # bound for a minute's work of processes that wait for each other: tenfold on a full machine
+PATIENCE_S = 1_200.0  # bound for a minute's work of processes that wait for each other: tenfold on a full machine
 LAST_EVENT = 60
 """Of a process in a whole run, about; so most of those chosen are hit, and at any moment."""
 FIT = FitSettings(batch_tokens=100)
@@ -66,20 +67,31 @@ class Telling(Interrupter):
 
 
 @cache
-def kept_store() -> torch.distributed.TCPStore:
-    """Through which processes find each other; torchrun's too is the same for all groups that it starts again."""
-    return torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+def kept_store() -> int:
+    """The port through which processes find each other; torchrun's too is the same for all groups that it starts again.
+
+    A process of its own keeps it, as the store has threads.
+    """
+    told, tell = os.pipe()
+    if forked() == 0:
+        store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        os.write(tell, str(store.port).encode())
+        driver = os.getppid()
+        while os.getppid() == driver:
+            time.sleep(1.0)
+        os._exit(0)
+    return int(os.read(told, 10))
 
 
 def torchrun(size: int, work: Work, victim: int = -1, at: int = 0, end: bool = True) -> list[str]:
     """What became of each process of a group; with ``end`` the others are killed as soon as one has died."""
-    store = kept_store()
+    port = kept_store()
     pipes = [os.pipe() for _ in range(size)]
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "WORLD_SIZE": size}
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size}
     told["TORCHELASTIC_USE_AGENT_STORE"] = True  # that is, the one above
     children = []
     for rank in range(size):
-        if (child := os.fork()) == 0:
+        if (child := forked()) == 0:
             os.environ.update({name: str(value) for name, value in (told | {"RANK": rank}).items()})
             _in_child(work, rank, Telling(at if rank == victim else 0), pipes[rank][1])
         children.append(child)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from interruption import Interrupter, contents, differences, driven
+from interruption import Interrupter, contents, differences, driven, forked
 from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
@@ -52,7 +52,7 @@ def compute(spec: dict[str, Any], model: Any, run: Path, interrupter: Interrupte
 def in_child(spec: dict[str, Any], model: Any, run: Path, at: int = 0, way: str = "kill") -> str:
     """Compute in a child; "finished <events>", "cancelled" or "killed"."""
     out, into = os.pipe()
-    if (child := os.fork()) == 0:
+    if (child := forked()) == 0:
         interrupter, word = Interrupter(at, way), "failed"
         try:
             compute(spec, model, run, interrupter)
