@@ -44,6 +44,11 @@ class Gradients(Mapping[str, tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._grads)
 
+    @property
+    def numbers(self) -> int:
+        """Numbers held for all layers together."""
+        return sum(grad.numel() + self._tape.seen[name].input.numel() for name, grad in self._grads.items())
+
 
 @dataclass(frozen=True)
 class Seen:

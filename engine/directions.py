@@ -73,12 +73,12 @@ class Directions:
         return sum(tensor.numel() * tensor.element_size() for tensor in (*self.full.values(), *thin))
 
     @property
-    def parameters(self) -> int:
-        """Weights of all layers."""
-        thin = [rows for layer, rows in self.thin.items() if layer not in self.full]
-        return sum(rows[0].numel() for rows in self.full.values()) + sum(o.u.shape[1] * o.v.shape[1] for o in thin)
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Outputs and inputs of each layer."""
+        thin = {layer: (rows.u.shape[1], rows.v.shape[1]) for layer, rows in self.thin.items()}
+        return thin | {layer: (rows.shape[1], rows.shape[2]) for layer, rows in self.full.items()}
 
-    def takes_formed(self, layer: str, window_tokens: int, windows: int) -> bool:
+    def takes_formed(self, layer: str, window_tokens: float, windows: int) -> bool:
         """Whether a layer's scores cost less from formed gradients than token by token.
 
         Full rows: ``o*i`` a window. Thin rows that are multiplied out for some windows at once: ``o*i*(1 + r/windows)``

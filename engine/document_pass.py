@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine import ekfac
 from engine.batching import Batch, batches
-from engine.capture import capture, run_network
+from engine.capture import Gradients, capture, run_network
 from engine.corpus import Window
 from engine.directions import Directions
 from engine.layers import TrackedLayer
@@ -19,7 +19,7 @@ from engine.model import LanguageModel
 from engine.progress import Progress
 
 HELD_NUMBERS = 1 << 27
-"""Numbers of gradients that wait for a product with the directions; a batch may go beyond."""
+"""Most numbers of batches that wait, and of a layer's formed gradients; one batch may go beyond."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ def score_documents(
         torch.zeros(len(documents), dtype=dtype),
         torch.zeros(len(documents), dtype=dtype),
     )
-    norms, products = _Norms(scores.norm_squared), _Products(directions, scores.rows)
+    waiting = _Waiting(directions, scores)
     for batch in batches(windows, batch_tokens, model.device):
         with capture(model, layers) as tape:
             logits, hidden = run_network(model, batch.input_ids)
@@ -81,83 +81,91 @@ def score_documents(
         if scores.hidden is None:
             scores.hidden = torch.zeros(len(documents), pooled.shape[1], dtype=dtype)
         scores.hidden.index_add_(0, at, pooled)
-        for name, (activation, token_grad) in grads.items():
-            window_grad = ekfac.window_gradients(token_grad, activation)
-            products.add(name, token_grad, activation, window_grad, at)
-            norms.add(name, window_grad, at)
-        norms.end_batch(batch)
-        products.end_batch()
+        waiting.add(grads, at, batch)
         progress.advance(batch.tokens)
-    products.flush()
+    waiting.finish()
     return scores
 
 
-class _Products:
-    """Inner products of directions and windows' gradients.
+class _Waiting:
+    """Batches whose gradients wait to be formed, one layer's at a time, and multiplied with the directions.
 
-    Reading full directions, or multiplying thin ones out, takes longer than multiplying a few gradients with them,
-    so the gradients of several batches wait for one product.
+    Reading full directions, or multiplying thin ones out, takes longer than multiplying a few gradients with them, so
+    several batches wait for one product. They wait unformed, as formed gradients of all layers would fill the memory.
     """
 
-    def __init__(self, directions: Directions, rows: Tensor) -> None:
-        self._directions, self._rows = directions, rows
-        self._held: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    def __init__(self, directions: Directions, scores: ShardScores) -> None:
+        self._directions, self._rows, self._norms = directions, scores.rows, _Norms(scores.norm_squared)
+        self._held: list[tuple[Gradients, Tensor]] = []
+        self._goes_on = -1
+        self._buffer = torch.empty(0)
 
-    def add(self, layer: str, token_grad: Tensor, activation: Tensor, window_grad: Tensor, at: Tensor) -> None:
-        """Take the gradients of a batch; ``at`` are the places of its windows' documents, ``[b]``."""
-        windows = max(len(at), HELD_NUMBERS // self._directions.parameters)
-        if self._directions.takes_formed(layer, token_grad.shape[1], windows):
-            self._held.setdefault(layer, []).append((window_grad, at))
+    def add(self, grads: Gradients, at: Tensor, batch: Batch) -> None:
+        """Take a batch; ``at`` are the places of its windows' documents, ``[b]``."""
+        self._held.append((grads, at))
+        self._goes_on = -1 if batch.windows[-1].ends_document else int(at[-1])
+        formed = max(layer[0] * layer[1] for layer in self._directions.shapes.values())
+        windows = sum(len(places) for _, places in self._held)
+        if max(sum(one.numbers for one, _ in self._held), windows * formed) >= HELD_NUMBERS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Form, multiply and measure what waits."""
+        for layer in self._directions.shapes:
+            held = [(*grads[layer], at) for grads, at in self._held if layer in grads]  # an expert may see nothing
+            if held:
+                self._layer(layer, held)
+        self._held = []
+
+    def _layer(self, layer: str, held: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        at = torch.cat([places for _, _, places in held])
+        formed, first = self._room(len(at), held[0]), 0
+        for activation, token_grad, places in held:
+            ekfac.window_gradients(token_grad, activation, out=formed[first : first + len(places)])
+            first += len(places)
+        tokens = sum(activation.shape[:2].numel() for activation, _, _ in held) / len(at)
+        if self._directions.takes_formed(layer, tokens, len(at)):
+            found = self._directions.window_scores(layer, formed)
         else:
-            self._add(at, self._directions.thin_scores(layer, token_grad, activation))
-
-    def end_batch(self) -> None:
-        """Multiply where enough waits."""
-        if sum(grad.numel() for held in self._held.values() for grad, _ in held) >= HELD_NUMBERS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Multiply what waits."""
-        for layer, held in self._held.items():
-            found = self._directions.window_scores(layer, torch.cat([grad for grad, _ in held]))
-            self._add(torch.cat([at for _, at in held]), found)
-        self._held = {}
-
-    def _add(self, at: Tensor, found: Tensor) -> None:
+            thin = [self._directions.thin_scores(layer, grad, activation) for activation, grad, _ in held]
+            found = torch.cat(thin, 1)
         self._rows.index_add_(1, at, found.cpu().double())
+        self._norms.add(layer, formed, at, self._goes_on)
+
+    def _room(self, windows: int, like: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Room for a layer's formed gradients ``[windows, o, i]``, the same memory each time: new pages are slow."""
+        activation, token_grad, _ = like
+        shape = torch.Size((windows, token_grad.shape[2], activation.shape[2]))
+        if self._buffer.numel() < shape.numel():
+            self._buffer = activation.new_empty(shape.numel())
+        return self._buffer[: shape.numel()].view(shape)
 
 
 class _Norms:
-    """Squared norms of documents' gradients, whose windows may lie in several batches.
-
-    Windows of one document come in a row, so at most one document is open between batches.
-    """
+    """Squared norms of documents' gradients, whose windows may come in several calls, but in a row."""
 
     def __init__(self, norm_squared: Tensor) -> None:
         self._norm_squared = norm_squared
-        self._open: dict[str, Tensor] = {}
-        self._open_at = -1
-        self._next: dict[str, Tensor] = {}
-        self._last_at = -1
+        self._open: dict[str, tuple[int, Tensor]] = {}
 
-    def add(self, layer: str, window_grad: Tensor, at: Tensor) -> None:
+    def add(self, layer: str, window_grad: Tensor, at: Tensor, goes_on: int) -> None:
+        """Take windows' gradients ``[b, o, i]`` of documents ``at``; windows of ``goes_on`` are yet to come.
+
+        May change the gradients.
+        """
         unique, slot = torch.unique_consecutive(at, return_inverse=True)
         summed = window_grad
         if len(unique) < len(at):
             summed = window_grad.new_zeros(len(unique), *window_grad.shape[1:])
             summed = summed.index_add(0, slot.to(window_grad.device), window_grad)
-        if int(unique[0]) == self._open_at:
-            # |a + b|^2 replaces the |a|^2 that the batch before added for this document
-            before = self._open[layer]
-            self._norm_squared[self._open_at] -= ekfac.squared_norms(before[None])[0].cpu()
-            summed = torch.cat([summed[:1] + before, summed[1:]])
+        place, before = self._open.pop(layer, (-1, None))
+        if before is not None and place == int(unique[0]):
+            # |a + b|^2 replaces the |a|^2 that the call before added for this document
+            self._norm_squared[place] -= ekfac.squared_norms(before[None])[0].cpu()
+            summed[0] += before
         self._norm_squared.index_add_(0, unique, ekfac.squared_norms(summed).cpu())
-        self._next[layer], self._last_at = summed[-1], int(unique[-1])
-
-    def end_batch(self, batch: Batch) -> None:
-        goes_on = not batch.windows[-1].ends_document
-        self._open, self._open_at = (self._next, self._last_at) if goes_on else ({}, -1)
-        self._next = {}
+        if int(unique[-1]) == goes_on:
+            self._open[layer] = (goes_on, summed[-1].clone())
 
 
 def shard_table(scores: ShardScores, directions: Directions, query_hidden: Tensor, numbers: Sequence[int]) -> pa.Table:

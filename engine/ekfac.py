@@ -110,9 +110,9 @@ def kfac_eigenvalues(covariance_a: Tensor, covariance_s: Tensor, q_a: Tensor, q_
     return tokens * torch.outer(of_s, of_a)
 
 
-def window_gradients(token_grad: Tensor, activation: Tensor) -> Tensor:
-    """Gradient of each window: ``sum_t token_grad_t activation_t^T``, ``[b, o, i]``."""
-    return torch.einsum("bto,bti->boi", token_grad, activation)
+def window_gradients(token_grad: Tensor, activation: Tensor, out: Tensor | None = None) -> Tensor:
+    """Gradient of each window: ``sum_t token_grad_t activation_t^T``, ``[b, o, i]``, in ``out`` if it is given."""
+    return torch.bmm(token_grad.mT, activation, out=out)
 
 
 def squared_norms(window_grad: Tensor) -> Tensor:

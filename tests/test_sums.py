@@ -18,6 +18,7 @@ import torch
 from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
+import engine.document_pass
 import engine.token_pass
 from engine import QuerySettings, Run, ScoreSettings, ekfac, fit, load_model, query, score, token_influence
 from engine.corpus import Query, Window, cut_windows
@@ -343,7 +344,9 @@ def test_without_a_start_token_the_sums_hold_and_nothing_predicts_the_first_toke
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 30, 100, 5000])
-def test_gradient_norms_are_those_of_autograd_however_windows_fall_into_batches(exact, batch_tokens):
+@pytest.mark.parametrize("held", [1, 6000, engine.document_pass.HELD_NUMBERS])
+def test_gradient_norms_are_those_of_autograd_however_windows_fall_into_batches(exact, batch_tokens, held, monkeypatch):
+    monkeypatch.setattr(engine.document_pass, "HELD_NUMBERS", held)
     found = exact.bulk(batch_tokens).norm_squared.sqrt()
     for document in exact.positions:
         if not any(window.document == document for window in exact.windows):
@@ -414,6 +417,7 @@ def test_working_in_small_chunks_changes_no_score(run_of, monkeypatch):
     places = finished.tokens("position")
     monkeypatch.setattr(engine.directions, "PRODUCT_CHUNK", 1)
     monkeypatch.setattr(engine.token_pass, "DIRECTION_NUMBERS", 1)
+    monkeypatch.setattr(engine.document_pass, "HELD_NUMBERS", 1)
     assert reference.difference(finished.bulk().rows, whole) < EXACT
     for pair, values in finished.tokens("prediction", {0: [0, 1]}).items():
         assert reference.difference(values, tokens[pair]) < EXACT
@@ -503,7 +507,6 @@ def test_thin_rows_multiplied_out_for_many_windows_score_as_token_by_token(run_o
 
 def test_formed_gradients_are_taken_where_that_costs_less():
     thin = Directions([1], thin={"layer": ekfac.LowRank(torch.zeros(2, 40, 4), torch.zeros(2, 40, 4), 0.0)})
-    assert thin.parameters == 1600
     assert thin.takes_formed("layer", 10, 4)  # 1600 * (1 + 4 / 4) <= 10 * 4 * 80
     assert not thin.takes_formed("layer", 9, 4)
     assert not thin.takes_formed("layer", 10, 3)
