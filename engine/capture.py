@@ -36,7 +36,8 @@ class Gradients(Mapping[str, tuple[Tensor, Tensor]]):
     def __getitem__(self, name: str) -> tuple[Tensor, Tensor]:
         seen = self._tape.seen[name]
         activation = with_ones(_working(seen.input), seen.has_bias)
-        return seen.rows.spread(activation), seen.rows.spread(_working(self._grads[name]))
+        found = seen.rows.spread(activation), seen.rows.spread(_working(self._grads[name]))
+        return found[0].to(self._tape.device), found[1].to(self._tape.device)  # of a model that is spread
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._grads)
@@ -66,6 +67,7 @@ class Tape:
     """What the tracked layers saw in one forward pass."""
 
     layers: Sequence[TrackedLayer]
+    device: torch.device
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def gradients(self, total: Tensor, again: bool = False) -> Gradients:
@@ -86,7 +88,7 @@ class Tape:
 @contextmanager
 def capture(model: LanguageModel, layers: Sequence[TrackedLayer]) -> Iterator[Tape]:
     """Record the tracked layers during one forward pass inside the block."""
-    tape, shape = Tape(layers), []  # type: tuple[Tape, list[torch.Size]]
+    tape, shape = Tape(layers, model.device), []  # type: tuple[Tape, list[torch.Size]]
 
     def record(layer: TrackedLayer, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if layer.name in tape.seen:
@@ -168,8 +170,9 @@ def _moving(
 
     def perturb(layer: TrackedLayer, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         primal, tangent = forward_ad.unpack_dual(output)
-        rows, along = rows_of(layer, args, primal, shape), direction[layer.name]
-        activation = rows.spread(with_ones(_working(forward_ad.unpack_dual(args[0]).primal), layer.has_bias))
+        rows, along = rows_of(layer, args, primal, shape), direction[layer.name].to(primal.device)
+        seen = forward_ad.unpack_dual(args[0]).primal.to(primal.device)
+        activation = rows.spread(with_ones(_working(seen), layer.has_bias))
         moved = activation.reshape(len(along), -1, activation.shape[-1]) @ along.mT
         moved = rows.pick(moved.reshape(*shape, -1), primal).to(primal.dtype)
         return forward_ad.make_dual(primal, moved if tangent is None else tangent + moved)

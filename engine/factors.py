@@ -14,7 +14,7 @@ from engine.estimate import announce
 from engine.fitting import Fitting, fit_data
 from engine.group import this_group
 from engine.layers import TrackedLayer, tracked_layers, tracked_share
-from engine.loading import load_model
+from engine.loading import SPREAD, load_model
 from engine.model import LanguageModel
 from engine.progress import Progress
 from engine.readers.files import Skipped, skipped_note
@@ -92,7 +92,7 @@ def fit(
 
 def _as_loaded(settings: FitSettings, model: LanguageModel) -> FitSettings:
     """Settings that say what the model really runs in, so that later steps load it the same way."""
-    same_device = torch.device(settings.device).type == model.device.type
+    same_device = settings.device == SPREAD or torch.device(settings.device).type == model.device.type
     return replace(
         settings,
         device=settings.device if same_device else str(model.device),

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from engine.adapters import attach, base_of
 from engine.errors import ModelError
+from engine.group import processes
 from engine.model import LanguageModel, prepare
 
 transformers_logging.disable_progress_bar()
@@ -23,8 +24,8 @@ transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError, SafetensorError)
 GGUF = ".gguf"
-SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
-"""What transformers calls its ways to place a model on several devices."""
+SPREAD = "auto"
+"""Asked for as a device: the model lies on all GPUs, some of its layers on each."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
     Args:
         name: Hub name or folder of a model or of a LoRA adapter, or a GGUF file in one of a model
             (``folder/file.gguf``), whose weights are dequantised.
-        device: ``cpu``, ``cuda``, ``cuda:0``, ...
+        device: ``cpu``, ``cuda``, ``cuda:0``, ...; or ``auto`` for all GPUs, where one does not hold the model.
         dtype: ``float32``, ``bfloat16`` or ``float64``.
         context: Longest input in tokens; None for the model's own, at most 512 as in the papers.
 
@@ -82,8 +83,10 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
         config = AutoConfig.from_pretrained(**source.place)
         tokenizer = AutoTokenizer.from_pretrained(**source.tokenizer, use_fast=True)
         network, loading = AutoModelForCausalLM.from_pretrained(
-            **source.place, **_dense(source), dtype=DTYPES[dtype], attn_implementation="eager", output_loading_info=True
-        )
+            **source.place, **_dense(source), dtype=DTYPES[dtype], attn_implementation="eager",
+            output_loading_info=True, device_map=SPREAD if device == SPREAD else None,
+        )  # fmt: skip
+        _check_on_gpus(getattr(network, "hf_device_map", {}))
         _check_complete(source.name, loading["missing_keys"])
         if source.gguf_file:
             _forget_blocks(network)
@@ -91,7 +94,8 @@ def load_model(name: str, device: str = "cpu", dtype: str = "float32", context: 
             attach(network, source.adapter)
     _check_tokenizer(name, tokenizer)
     _check_embedded(name, tokenizer, network)
-    return prepare(name, network.to(device), tokenizer, _context(name, config, context))
+    network = network if device == SPREAD else network.to(device)
+    return prepare(name, network, tokenizer, _context(name, config, context))
 
 
 def load_tokenizer(name: str) -> Any:
@@ -130,7 +134,7 @@ def need(*packages: str, what: str, extra: str) -> None:
     """
     if missing := [package for package in packages if find_spec(package) is None]:
         raise ModelError(
-            f"{what} cannot be read without the package{'s' * (len(missing) > 1)} {' and '.join(missing)} -- "
+            f"{what} cannot be loaded without the package{'s' * (len(missing) > 1)} {' and '.join(missing)} -- "
             f"pip install {' '.join(missing)} (or pip install '.[{extra}]')."
         )
 
@@ -172,16 +176,33 @@ def _check_complete(name: str, missing_keys: Iterable[str]) -> None:
         )
 
 
+def _check_on_gpus(place: dict[str, Any]) -> None:
+    """Refuse a model some of whose layers found no room on the GPUs.
+
+    Raises:
+        ModelError: If there are such layers.
+    """
+    waiting = [module for module, device in place.items() if device in ("cpu", "disk")]
+    if waiting and len(waiting) < len(place):
+        raise ModelError(
+            f"the GPUs hold the model but for {waiting[0]!r}{' and others' * (len(waiting) > 1)} -- gradients of what "
+            "waits outside cannot be formed -- use --dtype bfloat16, more GPUs, or --device cpu."
+        )
+
+
 def _check_device(device: str) -> None:
+    if device == SPREAD:
+        need("accelerate", what="a model on several devices", extra="several-gpus")
+        if processes() > 1:
+            raise ModelError(
+                f"device {device!r} was asked for by each of {processes()} processes -- they would fill the same GPUs "
+                "-- start one process, or give each a GPU by --device cuda."
+            )
+        return
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        if device in SPREAD:
-            raise ModelError(
-                f"device {device!r} would spread the model over several devices -- factors and gradients of a layer "
-                "are held on one -- use cpu, cuda or cuda:0, with --dtype bfloat16 where memory is short."
-            ) from None
-        raise ModelError(f"device {device!r} is unknown -- use cpu, cuda or cuda:0.") from None
+        raise ModelError(f"device {device!r} is unknown -- use cpu, cuda, cuda:0 or auto.") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device {device!r} was asked for, but torch finds no GPU here -- use --device cpu.")
     try:

@@ -48,7 +48,7 @@ class MovedModel:
         self.still, self.factors = model, factors
         self.model = replace(model, network=copy.deepcopy(model.network).to(model.working_dtype))
         self.layers = [replace(one, module=self.model.network.get_submodule(one.name)) for one in layers]
-        self._start = {layer.name: layer.matrix.clone() for layer in self.layers}
+        self._start = {layer.name: layer.matrix.to(model.device, copy=True) for layer in self.layers}
         lam = [factors[layer.name].lam for layer in layers]
         self.curvature = torch.cat([one.flatten() for one in lam])
         self.damping = torch.cat([(damping_factor * one.mean()).expand(one.numel()) for one in lam])

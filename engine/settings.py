@@ -104,7 +104,7 @@ class FitSettings:
         training_windows: Windows of the model's whole training set, ``"corpus"`` if the corpus is all
             of it, None if unknown: then no change on leaving a document out is predicted.
         batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
-        device: ``cpu``, ``cuda``, ...
+        device: ``cpu``, ``cuda``, ...; ``auto`` spreads a model that one GPU does not hold over all of them.
         dtype: ``float32``, ``bfloat16`` or ``float64``.
     """
 

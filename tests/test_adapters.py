@@ -122,6 +122,6 @@ def test_an_adapter_that_is_no_plain_lora_of_its_base_is_refused(settings, refus
 def test_without_peft_the_refusal_says_how_to_install_it(adapter, monkeypatch):
     monkeypatch.setattr("engine.loading.find_spec", lambda package: None)
     with pytest.raises(
-        ModelError, match=r"the adapter '.*' cannot be read without the package peft -- pip install peft"
+        ModelError, match=r"the adapter '.*' cannot be loaded without the package peft -- pip install peft"
     ):
         load_model(adapter)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import QUERIES, documents, write_jsonl
 
-from engine import FitSettings, QuerySettings, ScoreSettings, fit, query, score
+from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, query, score
 from engine.check.leave_out import check_leave_out
 from engine.check.retraining import Bench
 from engine.check.settings import LeaveOutSettings, RetrainingSettings
@@ -31,9 +31,9 @@ def influence(run: Run) -> np.ndarray:
     return np.stack([run.influence(number)["influence"] for number in range(len(QUERIES))])
 
 
-def pair(tmp_path, toy_folder, **settings) -> list[Run]:
+def pair(tmp_path, toy_folder, devices: tuple[str, str] = ("cpu", DEVICE), **settings) -> list[Run]:
     runs = []
-    for device in ("cpu", DEVICE):
+    for device in devices:
         folder = tmp_path / device
         folder.mkdir()
         runs.append(made(folder, toy_folder, device, **settings))
@@ -48,6 +48,13 @@ def near(a, b) -> bool:
 def test_every_estimator_gives_the_processors_influences(tmp_path, toy_folder, estimator):
     on_cpu, on_gpu = pair(tmp_path, toy_folder, estimator=estimator)
     assert near(influence(on_cpu), influence(on_gpu))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_model_on_two_gpus_gives_the_processors_influences(tmp_path, toy_folder):
+    assert len(set(load_model(str(toy_folder), "auto").network.hf_device_map.values())) == 2
+    on_cpu, on_two = pair(tmp_path, toy_folder, devices=("cpu", "auto"))
+    assert near(influence(on_cpu), influence(on_two))
 
 
 @pytest.mark.parametrize("kind", ["position", "prediction"])

@@ -172,5 +172,7 @@ def test_a_file_that_is_not_there_or_no_gguf_is_refused(tmp_path):
 
 def test_without_its_packages_the_refusal_says_how_to_install_them(both, monkeypatch):
     monkeypatch.setattr("engine.loading.find_spec", lambda package: None)
-    with pytest.raises(ModelError, match="model.gguf' cannot be read without the packages gguf and accelerate -- pip"):
+    with pytest.raises(
+        ModelError, match="model.gguf' cannot be loaded without the packages gguf and accelerate -- pip"
+    ):
         load_model(both[0])
