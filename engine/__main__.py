@@ -13,7 +13,6 @@ from engine.commands.shared import add_run
 from engine.errors import WhenceError
 from engine.group import processes
 from engine.index.settings import IndexSettings
-from engine.review.command import add_flags as add_review_flags
 from engine.settings import ScoreSettings
 
 DESCRIPTION = "Which training documents, and which tokens inside them, made a language model say this?"
@@ -100,15 +99,15 @@ VERBS = {
         "Do the literature's findings hold in this run?", checking.findings, checking.findings_flags, of_run=False
     ),
     "review": Verb(
-        "Documents reviewed: list, export, import, labels, agreement, predict.", reading.review, add_review_flags
+        "Documents reviewed: list, export, import, labels, agreement, predict.", reading.review, reading.review_flags
     ),
     "export": Verb("Write a table of the run as Parquet, CSV or JSONL.", reading.export, reading.export_flags),
 }
 """By name, in the order of ``--help``."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; with a verb, its flags only, as those of another may cost a second of imports."""
     top = argparse.ArgumentParser(prog="python -m engine", description=DESCRIPTION)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
@@ -116,7 +115,8 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(call=verb.call)
         if verb.of_run:
             add_run(made)
-        verb.add_flags(made)
+        if asked in (None, name):
+            verb.add_flags(made)
     return top
 
 
@@ -131,7 +131,8 @@ def _check_processes(verb: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 with one line on standard error for what the user can mend."""
-    given = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = parser(next(iter(words), "")).parse_args(words)
     try:
         _check_processes(given.verb)
         given.call(given)

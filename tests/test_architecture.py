@@ -97,6 +97,12 @@ def test_reading_a_run_loads_no_torch(name):
     assert not reached(name) & HEAVY
 
 
+def test_a_verb_waits_for_no_imports_of_another():
+    """Reviews need a database and analyses scipy: together they double the time until a verb answers."""
+    assert not reached("engine.__main__") & {"sqlalchemy", "scipy"}
+    assert {"sqlalchemy", "scipy"} <= reached("engine.review.command") | reached("engine.analyse")
+
+
 def test_what_needs_the_model_does_load_torch():
     """Else the test above would pass for a mistake in following imports."""
     assert all(reached(name) & HEAVY for name in ("engine.factors", "engine.scores", "engine.live"))

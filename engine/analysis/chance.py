@@ -10,7 +10,7 @@ about a thousand however many documents there are. Only shuffles go through ever
 """
 
 import numpy as np
-from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
+import scipy  # type: ignore[import-untyped]  # its parts load when first used
 
 from engine.analysis.amounts import Sign, Steps, amounts, descending, steps_of
 from engine.analysis.resampling import FEW_ENOUGH
@@ -41,7 +41,7 @@ def resamples(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0
 def normal_draws(influence: np.ndarray, sign: Sign, draws: int = 200, seed: int = 0) -> Steps:
     """The null of normal influences; arguments as of :func:`resamples`."""
     mean, deviation, documents = float(np.mean(influence)), float(np.std(influence)), len(influence)
-    above = float(ndtr(mean / deviation)) if deviation else float(mean > 0)
+    above = float(scipy.special.ndtr(mean / deviation)) if deviation else float(mean > 0)
     number, of_values = (np.random.default_rng([seed, stream]) for stream in range(2))
     raised = number.binomial(documents, above, draws)
     sides = []
@@ -147,7 +147,7 @@ def _half_normal(
     sizes = np.diff(_ends(counts), axis=1, prepend=0)
     sums = np.cumsum(random.standard_gamma(sizes), 1)
     uniform = sums / (sums[:, -1:] + random.standard_exponential((len(counts), 1)))
-    low = np.maximum(mean - deviation * ndtri(np.clip(above * uniform, 1e-300, 1 - 1e-16)), 0)
+    low = np.maximum(mean - deviation * scipy.special.ndtri(np.clip(above * uniform, 1e-300, 1 - 1e-16)), 0)
     high = np.where(sizes == 1, low, np.append(low[:, :1], low[:, :-1], 1))
     held = sizes > 0
     return sizes, np.where(held, (low + high) / 2, 0), np.where(held, (low**2 + low * high + high**2) / 3, 0)

@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from engine import progress as progress_module
-from engine.analyse import ANALYSES
 from engine.arguments import add_settings, all_or_some, positive, read_settings
 from engine.ask.settings import AskSettings
 from engine.commands.shared import add_json, add_run, print_json
@@ -107,6 +106,7 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
 
 def analyse(given: argparse.Namespace) -> None:
     """Print an analysis."""
+    from engine.analyse import ANALYSES
     from engine.show import print_all
 
     found = ANALYSES[given.analysis].compute(Run(given.run), given)
@@ -118,6 +118,8 @@ def analyse(given: argparse.Namespace) -> None:
 
 def analyse_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of ``analyse``."""
+    from engine.analyse import ANALYSES
+
     analyses = parser.add_subparsers(dest="analysis", required=True, metavar="ANALYSIS", help="which analysis")
     for name, analysis in ANALYSES.items():
         made = analyses.add_parser(name, help=analysis.question, description=analysis.question)
@@ -136,6 +138,13 @@ def review(given: argparse.Namespace) -> None:
         print_json(told.rows)
     else:
         print_all(shown(told))
+
+
+def review_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of ``review``."""
+    from engine.review.command import add_flags
+
+    add_flags(parser)
 
 
 def export(given: argparse.Namespace) -> None:
