@@ -61,7 +61,7 @@ def completions(run: Run) -> list[Completion]:
     return found
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=OF_RUN)
 def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | None = None) -> pd.DataFrame:
     """Documents by influence on a completion, or on its tokens ``tokens`` (:func:`rank_documents`).
 
@@ -69,6 +69,8 @@ def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | Non
 
     Adds ``id`` and, where the size of the training set is known, ``left_out``: the predicted
     change of the measurement on leaving the document out.
+
+    Not to be changed by who asks: of a million documents a copy would cost every click half a second.
     """
     chosen = tokens or None
     table = rank_documents(run, query, chosen) if size is None else rank_by_size(run, query, size, chosen)

@@ -236,15 +236,16 @@ class Run:
         row = self._row(self.folder.tokens, document, ["token_ids", "starts", "ends"])
         return Tokens(*(np.asarray(row[name], dtype=np.int32) for name in ("token_ids", "starts", "ends")))
 
-    def influence(self, query: int, tokens: Sequence[int] | None = None) -> pd.DataFrame:
+    def influence(self, query: int, tokens: Sequence[int] | None = None, baselines: bool = True) -> pd.DataFrame:
         """Influence and baselines of each scored document on a completion, or on some of its tokens.
 
         Args:
             query: Number of the query.
             tokens: Places of completion tokens; None for the whole completion.
+            baselines: Whether to read what stands beside influence; of a million documents that takes as long again.
 
         Returns:
-            One row per document: document, influence, gradient_dot, gradient_cosine, bm25,
+            One row per document: document, influence, and with baselines gradient_dot, gradient_cosine, bm25,
             hidden_similarity, tfidf, log_prob, gradient_norm (of the document). Only ``influence`` depends on
             ``tokens``; it is added token after token in float32, as stored.
         """
@@ -254,15 +255,16 @@ class Run:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
         known_norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
         norm = repr(known_norm) if np.isfinite(known_norm) else "NULL"  # of an imported run
-        baselines = f"""
+        beside = f""",
             "gradient_dot.{query}" AS gradient_dot,
             "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
             "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
             gradient_norm
         """
-        rows = "FROM documents JOIN lexical USING (document) ORDER BY document"
+        join = "JOIN lexical USING (document)" if baselines else ""
+        rows = f"FROM documents {join} ORDER BY document"
         with open_tables(documents=self.folder.shard_files("documents"), lexical=self.folder.lexical) as tables:
-            table = tables.execute(f"SELECT document, {baselines} {rows}").df()
+            table = tables.execute(f"SELECT document{beside if baselines else ''} {rows}").df()
             total = np.zeros(len(table), dtype=np.float32)
             for start in range(0, len(chosen), COLUMNS):
                 names = [f"influence.{query}.{token}" for token in chosen[start : start + COLUMNS]]

@@ -53,7 +53,8 @@ def nearness_of_labels(run: Run, found: DocumentMap, by: str) -> Nearness:
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=OF_RUN | _OF_MAP)
 def nearness_of_influence(run: Run, found: DocumentMap, query: int) -> Nearness:
     """How well neighbours' influence on a completion foretells a document's own; documents without a score left out."""
-    influence = run.influence(query).set_index("document")["influence"].reindex(found.documents).to_numpy()
+    table = run.influence(query, baselines=False).set_index("document")
+    influence = table["influence"].reindex(found.documents).to_numpy()
     scored = np.isfinite(influence)
     near = _neighbours(found) if scored.all() else nearness.neighbours(found.places[scored])
     return nearness.foretold(influence[scored], near)

@@ -55,7 +55,7 @@ def pair_documents(left: Run, left_query: int, right: Run, right_query: int) -> 
         right_query: Number of its query.
     """
     first, second = (
-        run.influence(query)[["document", "influence"]] for run, query in ((left, left_query), (right, right_query))
+        run.influence(query, baselines=False) for run, query in ((left, left_query), (right, right_query))
     )
     matched, changed = _match(left, right)
     table = matched.merge(first, on="document")

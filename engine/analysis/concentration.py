@@ -161,7 +161,7 @@ def _influences(run: Run, query: int, tokens: Sequence[int] | None) -> tuple[np.
 def _read_influences(run: Run, query: int, tokens: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
     rows = run.tokens_of_query(query)
     found = (
-        run.influence(query, tokens)["influence"].to_numpy(),
+        run.influence(query, tokens, baselines=False)["influence"].to_numpy(),
         influence_of_tokens(run, rows if tokens is None else rows[rows["token"].isin(tokens)]),
     )
     for array in found:

@@ -268,6 +268,6 @@ def _scored(run: Run, queries: Sequence[int], by: str) -> tuple[np.ndarray, pd.D
 def _groups(table: pd.DataFrame, weight: str) -> Groups:
     if weight not in get_args(Weight):
         raise WhenceError(f"weight {weight!r} is unknown -- choose one of {', '.join(get_args(Weight))}.")
-    names, of = np.unique(table["group"].to_numpy(str), return_inverse=True)
+    of, names = pd.factorize(table["group"], sort=True)
     mass = np.ones(len(of), dtype=np.int64) if weight == "documents" else table["tokens"].to_numpy(np.int64)
     return Groups(names.tolist(), of, mass)
