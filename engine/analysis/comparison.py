@@ -54,9 +54,7 @@ def pair_documents(left: Run, left_query: int, right: Run, right_query: int) -> 
         right: A run, maybe the same.
         right_query: Number of its query.
     """
-    first, second = (
-        run.influence(query, baselines=False) for run, query in ((left, left_query), (right, right_query))
-    )
+    first, second = (run.influence(query, baselines=False) for run, query in ((left, left_query), (right, right_query)))
     matched, changed = _match(left, right)
     table = matched.merge(first, on="document")
     other = second.rename(columns=lambda name: f"other_{name}")
