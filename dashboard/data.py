@@ -68,9 +68,8 @@ def ranking(run: Run, query: int, tokens: tuple[int, ...] = (), size: Size | Non
     With a ``size`` by influence over it, the column ``normalised`` (:func:`rank_by_size`).
 
     Adds ``id`` and, where the size of the training set is known, ``left_out``: the predicted
-    change of the measurement on leaving the document out.
-
-    Not to be changed by who asks: of a million documents a copy would cost every click half a second.
+    change of the measurement on leaving the document out. Not to be changed by who asks: copies of
+    a million rows would cost each page a quarter of a second.
     """
     chosen = tokens or None
     table = rank_documents(run, query, chosen) if size is None else rank_by_size(run, query, size, chosen)

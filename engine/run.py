@@ -31,6 +31,10 @@ NEAR = 3
 """Titles suggested when a name is unknown."""
 COLUMNS = 500
 """Columns read at a time. duckdb does not add them: it refuses a sum of more than 1,000, and plans one for minutes."""
+INFLUENCE_COLUMNS = (
+    "document", "influence", "gradient_dot", "gradient_cosine", "bm25", "hidden_similarity", "tfidf", "log_prob",
+    "gradient_norm",
+)  # fmt: skip
 DOCUMENT_COLUMNS = ("document", "id", "title", "source", "language", "tokens", "windows")
 
 
@@ -242,10 +246,10 @@ class Run:
         Args:
             query: Number of the query.
             tokens: Places of completion tokens; None for the whole completion.
-            baselines: Whether to read what stands beside influence; of a million documents that takes as long again.
+            baselines: Whether to read more than ``document`` and ``influence``.
 
         Returns:
-            One row per document: document, influence, and with baselines gradient_dot, gradient_cosine, bm25,
+            One row per document, by number: document, influence, gradient_dot, gradient_cosine, bm25,
             hidden_similarity, tfidf, log_prob, gradient_norm (of the document). Only ``influence`` depends on
             ``tokens``; it is added token after token in float32, as stored.
         """
@@ -253,27 +257,31 @@ class Run:
         chosen = known if tokens is None else sorted(set(tokens))
         if not set(chosen) <= set(known) or not chosen:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
-        known_norm = float(self.queries.set_index("query").at[query, "gradient_norm"])
-        norm = repr(known_norm) if np.isfinite(known_norm) else "NULL"  # of an imported run
-        beside = f""",
-            "gradient_dot.{query}" AS gradient_dot,
-            "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
-            "bm25.{query}" AS bm25, "hidden.{query}" AS hidden_similarity, "tfidf.{query}" AS tfidf, log_prob,
-            gradient_norm
-        """
-        join = "JOIN lexical USING (document)" if baselines else ""
-        rows = f"FROM documents {join} ORDER BY document"
         with open_tables(documents=self.folder.shard_files("documents"), lexical=self.folder.lexical) as tables:
-            table = tables.execute(f"SELECT document{beside if baselines else ''} {rows}").df()
+            about = f"document{self._baselines(query) if baselines else ''}"
+            table = tables.execute(f"SELECT {about} FROM documents").df()
             total = np.zeros(len(table), dtype=np.float32)
             for start in range(0, len(chosen), COLUMNS):
                 names = [f"influence.{query}.{token}" for token in chosen[start : start + COLUMNS]]
                 quoted = ", ".join(f'"{name}"' for name in names)
-                found = tables.execute(f"SELECT {quoted} {rows}").fetchnumpy()
+                found = tables.execute(f"SELECT {quoted} FROM documents").fetchnumpy()  # in the order of the rows above
                 for name in names:
                     total = total + found[name]
-        table.insert(1, "influence", total.astype(np.float64))
-        return table
+            table.insert(1, "influence", total.astype(np.float64))
+            if baselines:
+                statement = f'SELECT document, "bm25.{query}" AS bm25, "tfidf.{query}" AS tfidf FROM lexical'
+                table = table.merge(tables.execute(statement).df(), "left", "document")[list(INFLUENCE_COLUMNS)]
+        return table.sort_values("document", ignore_index=True)
+
+    def _baselines(self, query: int) -> str:
+        """The baselines among the table of documents, as further columns of an SQL statement."""
+        known = float(self.queries.set_index("query").at[query, "gradient_norm"])
+        norm = repr(known) if np.isfinite(known) else "NULL"  # of an imported run
+        return f"""
+            , "gradient_dot.{query}" AS gradient_dot,
+            "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
+            "hidden.{query}" AS hidden_similarity, log_prob, gradient_norm
+        """
 
     def token_influence(self, query: int, document: int, kind: str = "position") -> TokenInfluence | None:
         """Stored token influences of a document; None where they are computed on demand only."""

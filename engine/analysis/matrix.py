@@ -43,9 +43,11 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
             batch = columns[start : start + COLUMNS]
             names = ", ".join(dict.fromkeys(f'"{name}"' for _, name in batch))
             found = tables.execute(f"SELECT document, {names} FROM documents").fetchnumpy()
-            scored[found["document"]] = True
+            rows = found["document"]
+            at = slice(None) if np.array_equal(rows, np.arange(len(scored))) else rows  # a tenth of the time
+            scored[at] = True
             for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
-                matrix[place, found["document"]] += found[name]
+                matrix[place, at] += found[name]
     matrix[:, ~scored] = np.nan
     return matrix
 
@@ -62,7 +64,7 @@ def scored_influence(run: Run, queries: Sequence[int]) -> tuple[np.ndarray, pd.D
         raise RunError(
             f"{run.path} has no scored documents -- there is nothing to rank -- score it without --prefilter."
         )
-    return influence[:, scored], run.documents[scored]
+    return (influence, run.documents) if scored.all() else (influence[:, scored], run.documents[scored])
 
 
 def query_draws(queries: int, draws: int, seed: int | Sequence[int]) -> np.ndarray:
