@@ -264,10 +264,10 @@ def test_shuffling_the_labels_of_the_top_alone_gives_the_band_of_shuffling_all(w
     influence[1:] += influence[0]
     mass = random.integers(50, 150, 3000) if weigh else np.ones(3000, dtype=np.int64)
     ks, groups = np.array([10, 100, 500, 2000, 3000]), source_bands.Groups(list("abcd"), of, mass)
-    low, high = interval(source_bands.shuffled_labels(influence, groups, ks, 1500, 0))
+    low, high = interval(source_bands.shuffled_labels(source_bands.rankings(influence), groups, ks, 1500, 0))
     monkeypatch.setattr(source_bands, "FEW_ENOUGH", 1000)
     monkeypatch.setattr(source_bands, "LARGE_TOP", 200)
-    found = source_bands.shuffled_labels(influence, groups, ks, 1500, 0)
+    found = source_bands.shuffled_labels(source_bands.rankings(influence), groups, ks, 1500, 0)
     assert (found[:, :, -1] == 1).all()
     apart = np.abs(np.stack(interval(found)) - [low, high])[:, :, :-1] / (high - low)[:, :-1]
     assert apart[:, :, 0].max() < 0.35  # of ten documents a share has steps
@@ -275,20 +275,21 @@ def test_shuffling_the_labels_of_the_top_alone_gives_the_band_of_shuffling_all(w
 
 
 @pytest.mark.parametrize("weigh", [False, True])
-def test_resampling_the_ends_alone_gives_the_interval_of_resampling_all(weigh, monkeypatch):
+def test_resampling_in_blocks_gives_the_interval_of_resampling_documents(weigh, monkeypatch):
     random = np.random.default_rng(0)
     influence, of = random.normal(size=(3, 4000)), random.choice(4, 4000, p=[0.6, 0.3, 0.08, 0.02])
     influence[1:] += influence[0]
     influence += of / 4
     mass = random.integers(50, 150, 4000) if weigh else np.ones(4000, dtype=np.int64)
-    ks, groups = np.array([30, 100, 200]), source_bands.Groups(list("abcd"), of, mass)
+    ks, groups = np.array([30, 100, 700, 2500, 4000]), source_bands.Groups(list("abcd"), of, mass)
     picks = query_draws(3, 1500, 0)
-    slow = source_bands.resampled(influence, groups, ks, picks, 0)
+    slow = source_bands.resampled(source_bands.rankings(influence), groups, ks, picks, 0)
     monkeypatch.setattr(source_bands, "FEW_ENOUGH", 1000)
-    fast = source_bands.resampled(influence, groups, ks, picks, 0)
+    fast = source_bands.resampled(source_bands.rankings(influence), groups, ks, picks, 0)
     assert np.array_equal(fast[0], slow[0]) and not np.array_equal(fast, slow)
-    low, high = interval(slow[1:])
-    assert (np.abs(np.stack(interval(fast[1:])) - [low, high]) / (high - low)).max() < 0.15
+    assert (fast[:, :, -1] == 1).all()
+    low, high = interval(slow[1:, :, :-1])
+    assert (np.abs(np.stack(interval(fast[1:, :, :-1])) - [low, high]) / (high - low)).max() < 0.15
 
 
 def test_intervals_cover_the_multiplier_of_other_queries_and_documents(wide):

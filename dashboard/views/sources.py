@@ -46,7 +46,7 @@ end of the ranking, averaged over the completions, divided by its share of the c
 **By chance.** The labels are shuffled among the documents, the rankings stay. A multiplier inside this band is what
 labels without meaning give. A {word} *stands out* where its interval lies above 1 and above this band; the strongest
 is named, and the strongest of many is likely to be named somewhat too strong. Of more than {many:,} documents, those
-that can reach an end are drawn one by one, all others by their number.
+in a small end are dealt their labels one by one, and ends reach to a block of neighbouring ranks.
 
 **Signed influence.** Sums over all documents, not the ends only. Shares are taken per completion and then averaged, so
 that each completion counts alike.

@@ -1,10 +1,12 @@
 """How far chance alone moves a multiplier: resampled queries and documents, and shuffled labels (:mod:`.sources`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import e, factorial
 
 import numpy as np
+import scipy  # type: ignore[import-untyped]  # its parts load when first used
 
 from engine.analysis.resampling import FEW_ENOUGH
 
@@ -13,6 +15,12 @@ BLOCK = 2**18
 """Documents times draws that are cumulated at a time: small enough for the processor's cache."""
 LARGE_TOP = 1_000
 """Documents in a top beyond which a shuffled share of it is normal, if the corpus has more than :data:`FEW_ENOUGH`."""
+WIDER = 1.02
+"""Last rank of a block of neighbouring ranks over its first: what lies within adds a hundredth to an interval."""
+TOGETHER = 8
+"""Draws of very many documents made at a time: a document's weights in them lie side by side in memory."""
+POISSON = np.searchsorted(np.cumsum([1 / e / factorial(k) for k in range(12)]), (np.arange(2**16) + 0.5) / 2**16)
+"""How often a document is drawn, for each of 2^16 equally likely numbers: a Poisson number of mean 1."""
 
 
 @dataclass(frozen=True)
@@ -29,70 +37,50 @@ class Groups:
         return np.bincount(self.of, self.mass) / max(self.mass.sum(), 1)
 
 
-def resampled(influence: np.ndarray, groups: Groups, ks: np.ndarray, picks: np.ndarray, seed: int) -> np.ndarray:
+def rankings(influence: np.ndarray) -> list[np.ndarray]:
+    """Documents by influence, the largest first, for each query of ``[queries, n]``."""
+    return [np.argsort(-values, kind="stable") for values in influence]
+
+
+def resampled(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray, picks: np.ndarray, seed: int) -> np.ndarray:
     """Multipliers ``[1 + draws, ends, ks, groups]``: of the run as it is, then of resampled queries and documents.
 
-    ``picks`` are the queries' :func:`.matrix.query_draws`, ``[1 + draws, queries]``; the documents drawn depend
-    on the seed only, so that groups of queries meet the same resampled corpora.
+    ``orders`` are :func:`rankings`, ``picks`` the queries' :func:`.matrix.query_draws`, ``[1 + draws, queries]``; the
+    documents drawn depend on the seed only, so that groups of queries meet the same resampled corpora.
 
     Documents are resampled by weights: how often each was drawn. A query is sorted once, the
     top k of a resampled corpus reaches to where the weights add up to k. All counts are whole
-    numbers, so that at k = n a multiplier is a number over itself. Where all tops are small beside the
-    corpus, the documents that no resampling brings into one are drawn by number, group by group.
+    numbers, so that at k = n a multiplier is a number over itself. Very many documents are counted
+    in blocks (:func:`_masses_in_blocks`).
     """
     n, random = len(groups.of), np.random.default_rng([seed, 1])
-    orders = [np.argsort(-values, kind="stable") for values in influence]
     cuts = np.concatenate([ks, n - ks, [n]])
-    found = _multipliers(orders, groups, np.ones((1, n), dtype=np.uint8), cuts, picks[:1])
-    reach = 2 * int(ks.max()) + 100  # so many documents, drawn anew, are never fewer than k
-    if n > FEW_ENOUGH and 2 * reach * len(orders) < n:
-        orders, groups, sizes = _collapsed(orders, groups, reach)
-        weights = random.multinomial(n, sizes / n, len(picks) - 1)
+    if n > FEW_ENOUGH:
+        parts = _masses_in_blocks(orders, groups, cuts, len(picks), random)
+        found = np.concatenate([_multipliers(masses, picks[rows]) for rows, masses in parts])
     else:
         # Chance puts a document into one draw 255 times about never: one in 10^500.
-        drawn = [np.bincount(random.integers(n, size=n), minlength=n).astype(np.uint8) for _ in picks[1:]]
-        weights = np.stack(drawn) if drawn else np.zeros((0, n), dtype=np.uint8)
-    found = np.concatenate([found, _multipliers(orders, groups, weights, cuts, picks[1:])])
+        drawn = [np.bincount(random.integers(n, size=n), minlength=n) for _ in picks[1:]]
+        weights = np.stack([np.ones(n), *drawn]).astype(np.uint8)
+        found = _multipliers((mass_within(order, groups, weights, cuts) for order in orders), picks)
     return found.reshape(len(picks), len(ENDS), len(ks), -1)
 
 
-def _multipliers(
-    orders: Sequence[np.ndarray], groups: Groups, weights: np.ndarray, cuts: np.ndarray, picks: np.ndarray
-) -> np.ndarray:
-    """Multipliers ``[draws, ends * ks, groups]`` of weighted documents and queries; ``cuts`` are k, n - k and n."""
-    ks, found = len(cuts) // 2, np.zeros((len(picks), len(cuts) - 1, len(groups.names)))
-    for order, times in zip(orders, picks.T, strict=True):
-        mass = mass_within(order, groups, weights, cuts)
-        whole = mass[:, -1:]
+def _multipliers(masses: Iterable[np.ndarray], picks: np.ndarray) -> np.ndarray:
+    """Multipliers ``[draws, ends * ks, groups]`` of each query's mass within k, n - k and n, and of weighted queries.
+
+    Args:
+        masses: Of each query ``[draws, cuts, groups]``.
+        picks: How often each query is drawn, ``[draws, queries]``.
+    """
+    found: np.ndarray | float = 0.0
+    for mass, times in zip(masses, picks.T, strict=True):
+        whole, ks = mass[:, -1:], mass.shape[1] // 2
         ends = np.concatenate([mass[:, :ks], whole - mass[:, ks:-1]], 1)
         with np.errstate(invalid="ignore"):  # a group of which this draw has nothing: 0 / 0, left out as NaN
             share = ends / np.maximum(ends.sum(2, keepdims=True), 1)
             found += times[:, None, None] * (share / (whole / np.maximum(whole.sum(2, keepdims=True), 1)))
-    return found / len(orders)
-
-
-def _collapsed(orders: Sequence[np.ndarray], groups: Groups, reach: int) -> tuple[list[np.ndarray], Groups, np.ndarray]:
-    """The documents near an end of some ranking, and one of each group's mean mass for all the others.
-
-    Returns:
-        The rankings of those, their groups, and how many documents each stands for.
-    """
-    n = len(groups.of)
-    kept = np.unique(np.concatenate([_end(order, reach, end) for order in orders for end in range(len(ENDS))]))
-    left = np.delete(np.arange(n), kept)
-    numbers = np.bincount(groups.of[left], minlength=len(groups.names))
-    masses = np.bincount(groups.of[left], groups.mass[left], len(groups.names)) / np.maximum(numbers, 1)
-    place = np.full(n, -1)
-    place[kept] = np.arange(len(kept))
-    others = len(kept) + np.arange(len(groups.names))
-    found = []
-    for order in orders:
-        ranked = place[order]
-        ranked = ranked[ranked >= 0]
-        found.append(np.concatenate([ranked[:reach], others, ranked[reach:]]))
-    of = np.concatenate([groups.of[kept], np.arange(len(groups.names))])
-    mass = np.concatenate([groups.mass[kept], np.round(masses).astype(np.int64)])
-    return found, Groups(groups.names, of, mass), np.append(np.ones(len(kept), dtype=np.int64), numbers)
+    return np.asarray(found) / picks.shape[1]
 
 
 def mass_within(order: np.ndarray, groups: Groups, weights: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -133,7 +121,52 @@ def mass_within(order: np.ndarray, groups: Groups, weights: np.ndarray, cuts: np
     return found
 
 
-def shuffled_labels(influence: np.ndarray, groups: Groups, ks: np.ndarray, draws: int, seed: int) -> np.ndarray:
+def _masses_in_blocks(
+    orders: Sequence[np.ndarray], groups: Groups, cuts: np.ndarray, rows: int, random: np.random.Generator
+) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """:func:`mass_within` of the documents as they are, then of resampled ones, for each ranking, some rows at a time.
+
+    A draw needs to know no more of a ranking than how much it has of each block of neighbouring ranks: single
+    documents at either end, then blocks :data:`WIDER` and wider, within which mass is taken to lie evenly. Each
+    document is drawn a Poisson number of times, by itself, as suits very many (Hanley and MacGibbon 2006); cuts are
+    scaled to the number drawn.
+    """
+    n, held = len(groups.of), len(groups.names)
+    ranks = np.geomspace(1, n, int(np.log(n) / np.log(WIDER))).round().astype(np.int64)
+    ends = np.unique(np.concatenate([ranks[ranks <= n // 2], n - ranks[ranks <= n // 2], cuts[cuts > 0]]))
+    block = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)).astype(np.int32) * np.int32(held)
+    cells, of = [np.empty(n, dtype=np.int32) for _ in orders], groups.of.astype(np.int32)
+    for cell, order in zip(cells, orders, strict=True):
+        cell[order] = block
+        cell += of
+    by_number, shape = bool((groups.mass == 1).all()), (len(ends), held, -1)
+    ones, places = np.ones(n), np.arange(n + 1, dtype=np.int32)
+    times = POISSON.astype(np.float64)
+    for start in range(0, rows, TOGETHER):
+        some = slice(start, min(start + TOGETHER, rows))
+        weights = times[random.integers(len(times), size=(n, some.stop - start), dtype=np.uint16)]
+        if start == 0:
+            weights[:, 0] = 1
+        found = []
+        for cell in cells:
+            sums = [
+                (scipy.sparse.csc_array((of_each, cell, places), (block[-1] + held, n)) @ weights).reshape(shape)
+                for of_each in ([ones] if by_number else [ones, groups.mass.astype(np.float64)])
+            ]
+            reached, mass = (np.cumsum(np.pad(one, ((1, 0), (0, 0), (0, 0))), 0) for one in (sums[0], sums[-1]))
+            reached = reached.sum(1)
+            found.append(
+                np.array(
+                    [
+                        np.transpose([np.interp(cuts / n * nodes[-1], nodes, of_group) for of_group in masses])
+                        for nodes, masses in zip(reached.T, mass.transpose(2, 1, 0), strict=True)
+                    ]
+                )
+            )
+        yield some, found
+
+
+def shuffled_labels(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Multipliers ``[draws, ends, ks, groups]`` with labels shuffled among documents, alike for all queries.
 
     A share is a sum over documents of their mean part of the top, so the rankings are gone
@@ -144,7 +177,6 @@ def shuffled_labels(influence: np.ndarray, groups: Groups, ks: np.ndarray, draws
     found = np.ones((draws, len(ENDS), len(ks), len(groups.names)))  # at k = n it is 1 but for rounding
     dealt = (ks < n) & ((ks <= LARGE_TOP) | (n <= FEW_ENOUGH))
     large = (ks < n) & ~dealt
-    orders = [np.argsort(-values, kind="stable") for values in influence]
     if dealt.any():
         found[:, :, dealt] = _dealt(orders, groups, ks[dealt], draws, random)
     counts = np.bincount(groups.of)

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from engine.analysis.matrix import interval, query_draws, scored_influence
-from engine.analysis.source_bands import ENDS, Groups, resampled, shuffled_labels
+from engine.analysis.source_bands import ENDS, Groups, rankings, resampled, shuffled_labels
 from engine.corpus import UNKNOWN_LANGUAGE, UNKNOWN_SOURCE
 from engine.errors import WhenceError
 from engine.run import Run
@@ -87,16 +87,16 @@ def _multipliers(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """:func:`multipliers`, and the multipliers of each resampling, ``[draws, rows of the table]``."""
     influence, table = _scored(run, queries, by)
-    n, groups = len(table), _groups(table, weight)
+    n, groups, orders = len(table), _groups(table, weight), rankings(influence)
     chosen = log_ks(n) if ks is None else list(ks)
     if not chosen or min(chosen) < 1:
         raise WhenceError(f"k {chosen} -- the end of a ranking has at least one document -- choose numbers from 1.")
     sizes = np.unique(np.minimum(chosen, n))
     # A group's own queries seed the draws of its queries: the same alone and beside another group, and
     # two groups of the same queries differ by nothing.
-    found = resampled(influence, groups, sizes, query_draws(len(queries), draws, [seed, *map(int, queries)]), seed)
+    found = resampled(orders, groups, sizes, query_draws(len(queries), draws, [seed, *map(int, queries)]), seed)
     low, high = interval(found[1:])
-    null_low, null_high = interval(shuffled_labels(influence, groups, sizes, draws, seed))
+    null_low, null_high = interval(shuffled_labels(orders, groups, sizes, draws, seed))
     share = np.nan_to_num(found[0]) * groups.shares  # a group of no mass has no multiplier, and no share
     columns = {"share": share, "corpus_share": groups.shares, "multiplier": found[0], "low": low, "high": high}
     columns |= {"null_low": null_low, "null_high": null_high, "documents": np.bincount(groups.of)}
@@ -194,14 +194,15 @@ def rank_by_mean(run: Run, queries: Sequence[int], by: By = "source") -> pd.Data
     """
     influence, table = _scored(run, queries, by)
     numbers = np.asarray(queries)
+    mean = influence.mean(0, dtype=np.float64)
     table = table.drop(columns="windows").assign(
-        influence=influence.mean(0, dtype=np.float64),
+        influence=mean,
         raised=(influence > 0).sum(0),
         lowered=(influence < 0).sum(0),
         raised_most=numbers[influence.argmax(0)],
         lowered_most=numbers[influence.argmin(0)],
     )
-    table = table.sort_values(["influence", "document"], ascending=[False, True], ignore_index=True)
+    table = table.take(np.argsort(-mean, kind="stable")).reset_index(drop=True)  # of equal ones the first document
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
 
@@ -268,6 +269,6 @@ def _scored(run: Run, queries: Sequence[int], by: str) -> tuple[np.ndarray, pd.D
 def _groups(table: pd.DataFrame, weight: str) -> Groups:
     if weight not in get_args(Weight):
         raise WhenceError(f"weight {weight!r} is unknown -- choose one of {', '.join(get_args(Weight))}.")
-    of, names = pd.factorize(table["group"], sort=True)
+    of, names = pd.factorize(table["group"], sort=True)  # sorts the names only
     mass = np.ones(len(of), dtype=np.int64) if weight == "documents" else table["tokens"].to_numpy(np.int64)
     return Groups(names.tolist(), of, mass)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.analysis.matrix import scored_influence
-from engine.analysis.source_bands import Groups, shuffled_labels
+from engine.analysis.source_bands import Groups, rankings, shuffled_labels
 from engine.analysis.tails import percentiles
 from engine.findings.estimates import over_completions, present
 from engine.findings.groups import shortages
@@ -67,7 +67,7 @@ def multiplier(study: Study, scores: np.ndarray, named: np.ndarray, end: str) ->
     first = _first(scores)
     of_completions = _at_end(scores, first, end, named).mean(1) / named.mean()
     groups = Groups(["others", "named"], named.astype(np.int64), np.ones(len(named), dtype=np.int64))
-    drawn = shuffled_labels(scores, groups, np.array([first]), study.draws, study.seed)
+    drawn = shuffled_labels(rankings(scores), groups, np.array([first]), study.draws, study.seed)
     chance = drawn[:, 0 if end == "raised" else 1, 0, 1]
     low, high = percentiles(chance)
     null = Estimate(float(chance.mean()), low, high, len(scores))
