@@ -9,6 +9,8 @@ The :data:`STRONGEST` are drawn one by one; the rest, which no measure sees sing
 about a thousand however many documents there are. Only shuffles go through every document, up to :data:`FEW_ENOUGH`.
 """
 
+from functools import reduce
+
 import numpy as np
 import scipy  # type: ignore[import-untyped]  # its parts load when first used
 
@@ -88,14 +90,20 @@ def _shuffled_strong(of_tokens: np.ndarray, sign: Sign, draws: int, random: np.r
     tokens, documents = of_tokens.shape
     order = np.argpartition(-np.abs(of_tokens), STRONGEST, axis=1)
     strong, weak = np.split(np.take_along_axis(of_tokens, order, 1), [STRONGEST], 1)
-    pool = descending(amounts(np.concatenate([random.permuted(weak, axis=1).sum(0) for _ in range(POOLED)]), sign))
+    for row in weak:
+        random.shuffle(row)
+    # Shuffled once, a row is shuffled anew wherever it begins, and any stretch of it is drawn at random.
+    begins = random.integers(weak.shape[1], size=(POOLED, tokens))
+    sums = [reduce(np.add, map(np.roll, weak, one)) for one in begins]
+    pool = descending(amounts(np.concatenate(sums), sign))
     held = int((pool > 0).sum())
     sizes, means, squares = _averaged(pool, np.unique(np.append(_ends(np.array([held]))[0], len(pool))))
     rows, each = [], tokens * STRONGEST
     for _ in range(draws):
-        places = np.stack([random.choice(documents, STRONGEST, replace=False) for _ in range(tokens)])
+        places = _different(documents, tokens, random)
         met, of = np.unique(places, return_inverse=True)
-        others = np.take_along_axis(weak, random.integers(weak.shape[1], size=(tokens, len(met))), 1)
+        stretch = random.integers(weak.shape[1], size=(tokens, 1)) + np.arange(len(met))
+        others = np.take_along_axis(weak, stretch % weak.shape[1], 1)
         np.put_along_axis(others, of.reshape(places.shape), strong, 1)
         singles = np.zeros(each)
         singles[: len(met)] = amounts(others.sum(0), sign)
@@ -106,6 +114,20 @@ def _shuffled_strong(of_tokens: np.ndarray, sign: Sign, draws: int, random: np.r
         rows.append((counts[place], drawn[place], np.append(singles**2, squares)[place]))
     parts = (np.stack(part) for part in zip(*rows, strict=True)) if rows else np.zeros((3, 0, each + len(means)))
     return Steps(*parts)
+
+
+def _different(documents: int, tokens: int, random: np.random.Generator) -> np.ndarray:
+    """Documents drawn without replacement, in random order, for each token by itself: ``[tokens, STRONGEST]``.
+
+    Of those that are the same the later ones are drawn again, until none is left.
+    """
+    found, order = random.integers(documents, size=(tokens, STRONGEST)), np.arange(STRONGEST)
+    while True:
+        keys = np.sort(found * STRONGEST + order, 1)
+        token, place = np.nonzero(np.diff(keys // STRONGEST) == 0)
+        if not len(token):
+            return found
+        found[token, keys[token, place + 1] % STRONGEST] = random.integers(documents, size=len(token))
 
 
 def _ends(counts: np.ndarray) -> np.ndarray:

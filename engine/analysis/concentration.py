@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from engine.analysis.amounts import MEASURES, Sign, Steps, amounts, cumulative_shares, lorenz, measures
 from engine.analysis.chance import normal_draws, resamples, shuffled_draws
 from engine.analysis.tails import TailFit, fit_tail, percentiles
 from engine.run import Run
+from engine.tables import open_tables
 
 RANKS = 200
 """Ranks at most that a curve is given at."""
@@ -56,10 +56,11 @@ def influence_of_tokens(run: Run, rows: pd.DataFrame) -> np.ndarray:
         run: The run.
         rows: Rows of :attr:`engine.run.Run.query_tokens`.
     """
-    files = run.folder.shard_files("documents")
     names = [f"influence.{query}.{token}" for query, token in zip(rows["query"], rows["token"], strict=True)]
-    columns = pq.read_table(files, columns=names)
-    return np.stack([columns[name].to_numpy() for name in names]).astype(np.float64)
+    quoted = ", ".join(f'"{name}"' for name in dict.fromkeys(names))
+    with open_tables(documents=run.folder.shard_files("documents")) as tables:
+        found = tables.execute(f"SELECT {quoted} FROM documents").fetchnumpy()
+    return np.stack([found[name] for name in names]).astype(np.float64)
 
 
 def concentration_of(

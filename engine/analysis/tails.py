@@ -130,7 +130,7 @@ def _choose(ordered: np.ndarray, x_min: float | None = None) -> tuple[int, float
     return min(_fits(ordered, x_min), key=lambda fit: fit[2], default=(len(ordered), inf, inf))
 
 
-def _is_farther(ordered: np.ndarray, x_min: float | None, distance: float, first: int) -> bool:
+def _is_farther(ordered: np.ndarray, x_min: float | None, distance: float, first: int, of: int | None = None) -> bool:
     """Whether even the nearest fit of :func:`_choose` is at least so far off; the first one nearer ends the search.
 
     Args:
@@ -138,15 +138,21 @@ def _is_farther(ordered: np.ndarray, x_min: float | None, distance: float, first
         x_min: As of :func:`_choose`.
         distance: To be as far as.
         first: Size of the tail that is likely nearest: the search begins there.
+        of: As of :func:`_fits`.
     """
-    return all(fit[2] >= distance for fit in _fits(ordered, x_min, first))
+    return all(fit[2] >= distance for fit in _fits(ordered, x_min, first, of))
 
 
-def _fits(ordered: np.ndarray, x_min: float | None, first: int = 0) -> Iterator[tuple[int, float, float]]:
-    """Each candidate for the tail: its size, exponent and distance; sizes nearest to ``first`` come first."""
+def _fits(
+    ordered: np.ndarray, x_min: float | None, first: int = 0, of: int | None = None
+) -> Iterator[tuple[int, float, float]]:
+    """Each candidate for the tail: its size, exponent and distance; sizes nearest to ``first`` come first.
+
+    Where ``ordered`` are the largest only ``of`` so many values, no candidate reaches farther.
+    """
     count, logs = len(ordered), np.log(ordered)
-    sizes = np.unique(np.geomspace(MIN_TAIL, count, CANDIDATES).round().astype(np.int64))
-    sizes = sizes if x_min is None else np.array([max(1, (ordered >= x_min).sum())])
+    sizes = np.unique(np.geomspace(MIN_TAIL, of or count, CANDIDATES).round().astype(np.int64))
+    sizes = sizes[sizes <= count] if x_min is None else np.array([max(1, (ordered >= x_min).sum())])
     # Values equal to the threshold belong to the tail, all of them.
     sizes = np.unique(count - np.searchsorted(ordered[::-1], ordered[sizes - 1], side="left"))
     sums = np.cumsum(logs)[sizes - 1] - sizes * logs[sizes - 1]
@@ -200,9 +206,11 @@ def _goodness(
     count, body, random, farther = len(ordered), ordered[size:], np.random.default_rng(seed), 0
     for drawn in range(1, 1 + draws):
         tail = random.binomial(count, size / count)
-        sample = ordered[size - 1] * np.exp(random.exponential(1 / exponent, tail))
-        sample = np.concatenate([sample, random.choice(body, count - tail)]) if tail < count else sample
-        farther += _is_farther(-np.sort(-sample), x_min, distance, size)
+        top = -np.sort(-ordered[size - 1] * np.exp(random.exponential(1 / exponent, tail)))
+        places = random.integers(len(body), size=count - tail) if tail < count else np.zeros(0, dtype=np.int64)
+        # Most samples have a nearer fit among their largest values, so that the others are not even looked up.
+        if _is_farther(top, x_min, distance, size, count):
+            farther += _is_farther(np.append(top, -np.sort(-body[places])), x_min, distance, size)
         if farther == enough:
             return farther / drawn
     return (1 + farther) / (1 + draws) if draws else nan
