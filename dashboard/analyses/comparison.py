@@ -53,9 +53,9 @@ class Compared:
     drawn: np.ndarray
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=_OF_SIDE)
 def compared(left: Side, right: Side) -> Compared | None:
-    """How two sides agree; None where they have no document in common."""
+    """How two sides agree; None where they have no document in common. Not to be changed by who asks."""
     pairs = comparison.pair_documents(left.run, left.query, right.run, right.query)
     if pairs.table.empty:
         return None
