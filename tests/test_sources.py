@@ -292,6 +292,25 @@ def test_resampling_in_blocks_gives_the_interval_of_resampling_documents(weigh, 
     assert (np.abs(np.stack(interval(fast[1:, :, :-1])) - [low, high]) / (high - low)).max() < 0.15
 
 
+@pytest.mark.parametrize("weigh", [False, True])
+def test_documents_far_from_every_end_are_resampled_by_their_number(weigh, monkeypatch):
+    random = np.random.default_rng(0)
+    influence, of = random.normal(size=(1, 20_000)), random.choice(3, 20_000, p=[0.5, 0.3, 0.2])
+    influence += of / 4
+    mass = random.integers(50, 150, 20_000) if weigh else np.ones(20_000, dtype=np.int64)
+    orders, groups = source_bands.rankings(influence), source_bands.Groups(list("abc"), of, mass)
+    ks, picks = np.array([15, 40]), np.ones((1001, 1))
+    slow = source_bands.resampled(orders, groups, ks, picks, 0)
+    monkeypatch.setattr(source_bands, "FEW_ENOUGH", 1000)
+    put_together, made = source_bands._as_one, []
+    monkeypatch.setattr(source_bands, "_as_one", lambda *given: made.append(put_together(*given)) or made[0])
+    fast = source_bands.resampled(orders, groups, ks, picks, 0)
+    assert made[0][1].sum() == 20_000 and made[0][2].sum() == mass.sum() and len(made[0][1]) < 2_000
+    assert np.array_equal(fast[0], slow[0])
+    low, high = interval(slow[1:])
+    assert (np.abs(np.stack(interval(fast[1:])) - [low, high]) / (high - low)).max() < 0.2
+
+
 def test_intervals_cover_the_multiplier_of_other_queries_and_documents(wide):
     """New queries and documents each time: the interval holds their mean multiplier about 95 times of 100."""
     books = np.arange(200) % 4 == 0

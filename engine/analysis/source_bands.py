@@ -6,6 +6,7 @@ from itertools import product
 from math import e, factorial
 
 import numpy as np
+import pandas as pd
 import scipy  # type: ignore[import-untyped]  # its parts load when first used
 
 from engine.analysis.resampling import FEW_ENOUGH
@@ -17,8 +18,8 @@ LARGE_TOP = 1_000
 """Documents in a top beyond which a shuffled share of it is normal, if the corpus has more than :data:`FEW_ENOUGH`."""
 WIDER = 1.02
 """Last rank of a block of neighbouring ranks over its first: what lies within adds a hundredth to an interval."""
-TOGETHER = 8
-"""Draws of very many documents made at a time: a document's weights in them lie side by side in memory."""
+WEIGHTS = 2**23
+"""Documents times draws whose weights are in memory at once, if the documents are very many: 64 MB."""
 POISSON = np.searchsorted(np.cumsum([1 / e / factorial(k) for k in range(12)]), (np.arange(2**16) + 0.5) / 2**16)
 """How often a document is drawn, for each of 2^16 equally likely numbers: a Poisson number of mean 1."""
 
@@ -128,42 +129,71 @@ def _masses_in_blocks(
 
     A draw needs to know no more of a ranking than how much it has of each block of neighbouring ranks: single
     documents at either end, then blocks :data:`WIDER` and wider, within which mass is taken to lie evenly. Each
-    document is drawn a Poisson number of times, by itself, as suits very many (Hanley and MacGibbon 2006); cuts are
-    scaled to the number drawn.
+    document is drawn a Poisson number of times, by itself, as suits very many (Hanley and MacGibbon 2006), so that
+    those alike in every ranking are drawn as one; cuts are scaled to the number drawn.
     """
     n, held = len(groups.of), len(groups.names)
+    reach = min(n // 2, 2 * int(np.minimum(cuts, n - cuts).max()) + 100)  # farther than any cut's place in a draw
     ranks = np.geomspace(1, n, int(np.log(n) / np.log(WIDER))).round().astype(np.int64)
-    ends = np.unique(np.concatenate([ranks[ranks <= n // 2], n - ranks[ranks <= n // 2], cuts[cuts > 0]]))
-    block = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)).astype(np.int32) * np.int32(held)
-    cells, of = [np.empty(n, dtype=np.int32) for _ in orders], groups.of.astype(np.int32)
+    ranks = ranks[ranks <= reach]
+    ends = np.unique(np.concatenate([ranks, n - ranks, cuts[cuts > 0]]))
+    block = np.repeat(np.arange(len(ends)) * held, np.diff(ends, prepend=0)).astype(np.int32)
+    cells = [groups.of.astype(np.int32) for _ in orders]
     for cell, order in zip(cells, orders, strict=True):
-        cell[order] = block
-        cell += of
-    by_number, shape = bool((groups.mass == 1).all()), (len(ends), held, -1)
-    ones, places = np.ones(n), np.arange(n + 1, dtype=np.int32)
-    times = POISSON.astype(np.float64)
-    for start in range(0, rows, TOGETHER):
-        some = slice(start, min(start + TOGETHER, rows))
-        weights = times[random.integers(len(times), size=(n, some.stop - start), dtype=np.uint16)]
+        cell[order] += block
+    numbers, masses = np.ones(n), groups.mass.astype(np.float64)
+    few = 8 * held * min(len(ends) ** len(orders), 2 * reach * len(orders) + 1) < n
+    if few:
+        cells, numbers, masses = _as_one(cells, masses)
+    times, places = POISSON.astype(np.float64), np.arange(len(numbers) + 1, dtype=np.int32)
+    step = max(1, WEIGHTS // len(numbers))
+    for start in range(0, rows, step):
+        some = slice(start, min(start + step, rows))
+        shape = len(numbers), some.stop - start
+        if few:
+            weights = random.poisson(numbers[:, None], shape) / numbers[:, None]
+        else:
+            weights = times[random.integers(len(times), size=shape, dtype=np.uint16)]
         if start == 0:
             weights[:, 0] = 1
         found = []
         for cell in cells:
-            sums = [
-                (scipy.sparse.csc_array((of_each, cell, places), (block[-1] + held, n)) @ weights).reshape(shape)
-                for of_each in ([ones] if by_number else [ones, groups.mass.astype(np.float64)])
-            ]
-            reached, mass = (np.cumsum(np.pad(one, ((1, 0), (0, 0), (0, 0))), 0) for one in (sums[0], sums[-1]))
-            reached = reached.sum(1)
-            found.append(
-                np.array(
-                    [
-                        np.transpose([np.interp(cuts / n * nodes[-1], nodes, of_group) for of_group in masses])
-                        for nodes, masses in zip(reached.T, mass.transpose(2, 1, 0), strict=True)
-                    ]
+            counted, mass = (
+                (scipy.sparse.csc_array((each, cell, places), (len(ends) * held, len(cell))) @ weights).reshape(
+                    len(ends), held, -1
                 )
+                for each in (numbers, masses)
             )
+            found.append(_interpolated(counted.sum(1), mass, cuts / n))
         yield some, found
+
+
+def _as_one(cells: Sequence[np.ndarray], masses: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Documents of one cell in each ranking as one: its cells, how many documents it stands for, and their mass."""
+    of = np.zeros(len(masses), dtype=np.int64)
+    for cell in cells:
+        of = pd.factorize(of * (int(cell.max()) + 1) + cell)[0]
+    first = np.empty(of.max() + 1, dtype=np.int64)
+    first[of[::-1]] = np.arange(len(of))[::-1]
+    return [cell[first] for cell in cells], np.bincount(of).astype(np.float64), np.bincount(of, masses)
+
+
+def _interpolated(counted: np.ndarray, mass: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Mass of each group within parts of all documents, ``[draws, parts, groups]``.
+
+    Args:
+        counted: Documents of each block, ``[blocks, draws]``.
+        mass: Their mass by group, ``[blocks, groups, draws]``.
+        parts: Of all documents drawn, ``[parts]``.
+    """
+    nodes = np.cumsum(np.pad(counted, ((1, 0), (0, 0))), 0)
+    sums = np.cumsum(np.pad(mass, ((1, 0), (0, 0), (0, 0))), 0)
+    return np.array(
+        [
+            [np.interp(parts * reached[-1], reached, of_group) for of_group in of_groups]
+            for reached, of_groups in zip(nodes.T, sums.transpose(2, 1, 0), strict=True)
+        ]
+    ).transpose(0, 2, 1)
 
 
 def shuffled_labels(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray, draws: int, seed: int) -> np.ndarray:

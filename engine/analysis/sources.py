@@ -56,7 +56,7 @@ def multipliers(
 ) -> pd.DataFrame:
     """Share of each source at the ends of the rankings, over its share of the corpus.
 
-    151 queries by 3,767 documents take 3 s on one core, 100 by 100,000 take 30 s (12 s with 50 draws).
+    151 queries by 3,767 documents take 3 s on one core, 100 by 100,000 take 12 s (5 s with 50 draws).
 
     Args:
         run: The run.
