@@ -202,7 +202,8 @@ def test_lorenz_curve_and_tail_are_of_the_documents_with_the_sign(run):
 
 def test_long_curves_are_thinned_and_keep_both_ends(run, monkeypatch):
     heavy = np.random.default_rng(0).pareto(2.0, 5000)
-    monkeypatch.setattr("engine.analysis.concentration._influences", lambda *given: (heavy, heavy[None]))
+    monkeypatch.setattr("engine.analysis.concentration._influence", lambda *given: heavy)
+    monkeypatch.setattr("engine.analysis.concentration._influence_of_each", lambda *given: heavy[None])
     curve, tail = lorenz_curve(run, 0), tail_curve(run, 0)
     assert len(curve) <= 200 and len(tail) <= 200
     assert curve.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, pytest.approx(1)]]
@@ -211,7 +212,8 @@ def test_long_curves_are_thinned_and_keep_both_ends(run, monkeypatch):
 
 
 def test_curves_are_empty_where_no_document_has_the_sign(run, monkeypatch):
-    monkeypatch.setattr("engine.analysis.concentration._influences", lambda *given: (-np.ones(5), -np.ones((1, 5))))
+    monkeypatch.setattr("engine.analysis.concentration._influence", lambda *given: -np.ones(5))
+    monkeypatch.setattr("engine.analysis.concentration._influence_of_each", lambda *given: -np.ones((1, 5)))
     assert lorenz_curve(run, 0).empty and tail_curve(run, 0).empty
     assert cumulative_curve(run, 0, draws=3)["share"].isna().all()
 

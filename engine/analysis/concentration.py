@@ -103,14 +103,15 @@ def concentration_and_curve(
     shuffled: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """:func:`concentration_of` one sign and :func:`cumulative_curve`, from the same draws; shuffles if wanted."""
-    influence, of_tokens = _influences(run, query, tokens)
+    influence = _influence(run, query, tokens)
     rank = np.unique(np.geomspace(1, len(influence), RANKS).round().astype(np.int64))
     table = measures(influence[None], sign).T.set_axis(["value"], axis=1)
     curve = pd.DataFrame({"rank": rank, "share": cumulative_shares(amounts(influence, sign))[rank - 1]})
     for prefix, draw in _SOURCES_OF_CHANCE.items():
-        if prefix == "shuffled_" and not shuffled:
+        shuffles = prefix == "shuffled_"
+        if shuffles and not shuffled:
             continue
-        drawn = draw(of_tokens if prefix == "shuffled_" else influence, sign, draws, seed)
+        drawn = draw(_influence_of_each(run, query, tokens) if shuffles else influence, sign, draws, seed)
         table = table.join(_intervals(drawn).add_prefix(prefix))
         curve = curve.join(_bands(drawn.shares(rank)).add_prefix(prefix))
     return table.rename_axis("measure").reset_index().assign(sign=sign)[["sign", "measure", *table.columns]], curve
@@ -125,7 +126,7 @@ def lorenz_curve(run: Run, query: int, tokens: Sequence[int] | None = None, sign
 
     Empty where no document has the sign.
     """
-    side = amounts(_influences(run, query, tokens)[0], sign)
+    side = amounts(_influence(run, query, tokens), sign)
     if not side.any():
         return pd.DataFrame({"documents": [], "share": []})
     place, share = lorenz(side[side > 0])
@@ -140,7 +141,7 @@ def tail_curve(run: Run, query: int, tokens: Sequence[int] | None = None, sign: 
     Returns:
         amount (unit of the measurement per unit of weight), share of those documents with as much or more.
     """
-    side = -np.sort(-amounts(_influences(run, query, tokens)[0], sign))
+    side = -np.sort(-amounts(_influence(run, query, tokens), sign))
     side = side[side > 0]
     rank = np.unique(np.geomspace(1, len(side), RANKS).round().astype(np.int64)) if len(side) else np.zeros(0, int)
     return pd.DataFrame({"amount": side[rank - 1], "share": rank / max(len(side), 1)})
@@ -150,24 +151,25 @@ def tail_of(
     run: Run, query: int, tokens: Sequence[int] | None = None, sign: Sign = "positive", draws: int = 100, **fit: Any
 ) -> TailFit:
     """Power-law tail of the amounts of influence on a completion; more in :func:`engine.analysis.tails.fit_tail`."""
-    return fit_tail(amounts(_influences(run, query, tokens)[0], sign), draws, **fit)
+    return fit_tail(amounts(_influence(run, query, tokens), sign), draws, **fit)
 
 
-def _influences(run: Run, query: int, tokens: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Influence on a completion ``[documents]``, and on each of its tokens ``[tokens, documents]``."""
-    return _read_influences(run, query, None if tokens is None else tuple(tokens))
+def _influence(run: Run, query: int, tokens: Sequence[int] | None) -> np.ndarray:
+    """Influence on a completion, ``[documents]``."""
+    return _read_influence(run, query, None if tokens is None else tuple(tokens))
 
 
 @lru_cache(maxsize=2)  # measures, curves and tail of a completion are asked for in a row
-def _read_influences(run: Run, query: int, tokens: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
-    rows = run.tokens_of_query(query)
-    found = (
-        run.influence(query, tokens, baselines=False)["influence"].to_numpy(),
-        influence_of_tokens(run, rows if tokens is None else rows[rows["token"].isin(tokens)]),
-    )
-    for array in found:
-        array.setflags(write=False)
+def _read_influence(run: Run, query: int, tokens: tuple[int, ...] | None) -> np.ndarray:
+    found = run.influence(query, tokens, baselines=False)["influence"].to_numpy()
+    found.setflags(write=False)
     return found
+
+
+def _influence_of_each(run: Run, query: int, tokens: Sequence[int] | None) -> np.ndarray:
+    """Influence on each token of a completion, ``[tokens, documents]``."""
+    rows = run.tokens_of_query(query)
+    return influence_of_tokens(run, rows if tokens is None else rows[rows["token"].isin(tokens)])
 
 
 def _intervals(drawn: Steps) -> pd.DataFrame:
