@@ -47,7 +47,8 @@ def resampled(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray, pick
     """Multipliers ``[1 + draws, ends, ks, groups]``: of the run as it is, then of resampled queries and documents.
 
     ``orders`` are :func:`rankings`, ``picks`` the queries' :func:`.matrix.query_draws`, ``[1 + draws, queries]``; the
-    documents drawn depend on the seed only, so that groups of queries meet the same resampled corpora.
+    documents drawn depend on the seed only, so that groups of queries meet the same resampled corpora (but where all
+    tops are small beside very many documents: the intervals of groups' differences are then too wide, not too narrow).
 
     Documents are resampled by weights: how often each was drawn. A query is sorted once, the
     top k of a resampled corpus reaches to where the weights add up to k. All counts are whole
@@ -142,7 +143,7 @@ def _masses_in_blocks(
     for cell, order in zip(cells, orders, strict=True):
         cell[order] += block
     numbers, masses = np.ones(n), groups.mass.astype(np.float64)
-    few = 8 * held * min(len(ends) ** len(orders), 2 * reach * len(orders) + 1) < n
+    few = 8 * held * (2 * reach * len(orders) + 1) < n
     if few:
         cells, numbers, masses = _as_one(cells, masses)
     times, places = POISSON.astype(np.float64), np.arange(len(numbers) + 1, dtype=np.int32)
