@@ -177,16 +177,18 @@ def _check_complete(name: str, missing_keys: Iterable[str]) -> None:
 
 
 def _check_on_gpus(place: dict[str, Any]) -> None:
-    """Refuse a model some of whose layers found no room on the GPUs.
+    """Refuse a model some of whose layers found no room on the GPUs, or none in memory at all.
 
     Raises:
         ModelError: If there are such layers.
     """
-    waiting = [module for module, device in place.items() if device in ("cpu", "disk")]
-    if waiting and len(waiting) < len(place):
+    has_gpus = any(device not in ("cpu", "disk") for device in place.values())
+    waiting = [module for module, device in place.items() if device == "disk" or (device == "cpu" and has_gpus)]
+    if waiting:
         raise ModelError(
-            f"the GPUs hold the model but for {waiting[0]!r}{' and others' * (len(waiting) > 1)} -- gradients of what "
-            "waits outside cannot be formed -- use --dtype bfloat16, more GPUs, or --device cpu."
+            f"the {'GPUs hold' if has_gpus else 'memory holds'} the model but for {waiting[0]!r}"
+            f"{' and others' * (len(waiting) > 1)} -- gradients of what waits outside cannot be formed -- use --dtype "
+            "bfloat16, more GPUs, or --device cpu."
         )
 
 

@@ -66,6 +66,8 @@ def test_layers_that_found_no_room_on_the_gpus_are_named():
     _check_on_gpus({"block.0": 0, "block.1": 1})
     with pytest.raises(ModelError, match=r"the GPUs hold the model but for 'block.1' and others .* more GPUs"):
         _check_on_gpus({"block.0": 0, "block.1": "cpu", "head": "disk"})
+    with pytest.raises(ModelError, match="the memory holds the model but for 'head' -- .* more GPUs"):
+        _check_on_gpus({"block.0": "cpu", "head": "disk"})
 
 
 def test_each_process_of_a_group_would_take_all_gpus(toy_folder, monkeypatch):
