@@ -13,7 +13,7 @@ from engine.ekfac import LayerFactors, whitened_gradients
 from engine.factors import run_cutting
 from engine.live import LoadedRun
 from engine.progress import Progress
-from engine.windows import DOCUMENTS_PER_SHARD, shard_windows
+from engine.windows import windows_by_shard
 
 
 def document_features(
@@ -36,8 +36,7 @@ def document_features(
     whitening = _Whitening(loaded, size, seed) if kind == "gradients" else None
     found: Tensor | None = None
     cutting, batch_tokens = run_cutting(folder), loaded.run.score["settings"].get("batch_tokens", 2048)
-    for shard in sorted({document // DOCUMENTS_PER_SHARD for document in place}):
-        windows = shard_windows(folder, shard, cutting, only=place)
+    for windows in windows_by_shard(folder, place, cutting):
         for batch in batches(windows, batch_tokens, loaded.model.device):
             rows = whitening.of(batch) if whitening is not None else _hidden(loaded, batch)
             if found is None:

@@ -47,7 +47,7 @@ from engine.settings import OF_SAMPLED, SAMPLED, FitSettings, ScoreSettings, bel
 from engine.store import RunFolder
 from engine.tensors import write_tensors
 from engine.token_pass import Scorer, TokenCompute, token_table
-from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_numbers, shard_windows
+from engine.windows import positions, shard_documents, shard_numbers, shard_windows
 from engine.writing import write_table
 
 RECALL_AT = (10, 100)
@@ -112,7 +112,7 @@ class _Score:
         documents = pq.read_table(folder.documents, columns=["tokens", "windows"])
         self.positions = positions(self.cutting, documents["tokens"].to_numpy())
         self.filled = documents["windows"].to_numpy() > 0
-        self.shards = shard_numbers(folder)
+        self.shards, self.members = shard_numbers(folder), shard_documents(folder)
 
     def run(self) -> dict:
         chosen = self._lexical()
@@ -258,8 +258,7 @@ class _Score:
         return self.group.share(unfinished, self.folder.shards(table), lambda shard: self.progress.advance(work[shard]))
 
     def _members(self, shard: int, only: set[int] | None) -> list[int]:
-        low, high = shard * DOCUMENTS_PER_SHARD, min((shard + 1) * DOCUMENTS_PER_SHARD, self.corpus["documents"])
-        return [document for document in range(low, high) if only is None or document in only]
+        return [document for document in self.members[shard] if only is None or document in only]
 
     def _check_finite(self, rows: torch.Tensor) -> None:
         if not torch.isfinite(rows).all():

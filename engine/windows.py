@@ -1,7 +1,7 @@
 """The corpus inside a run: written once as tables, cut into windows again for each pass."""
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain, islice
@@ -18,9 +18,12 @@ from engine.writing import writing
 
 T = TypeVar("T", int, np.ndarray)
 DOCUMENTS_PER_SHARD = 256
-"""Documents that are one unit of work and of resuming."""
+"""Documents that are one unit of work and of resuming, up to :data:`VERY_MANY`; of more documents a group is."""
 DOCUMENTS_PER_GROUP = 2048
 """Documents that lie together in the run's tables: fewer make every read slow where there are very many."""
+VERY_MANY = 2**16
+SHARD_SIZE = b"documents_per_shard"
+"""Where the table of documents says how many are a unit, among its metadata."""
 DOCUMENTS_SCHEMA = pa.schema(
     [
         ("document", pa.int32()),
@@ -89,12 +92,27 @@ def write_corpus(
             documents_writer.write_table(pa.Table.from_pylist(document_rows, schema=DOCUMENTS_SCHEMA))
             tokens_writer.write_table(pa.Table.from_pylist(token_rows, schema=TOKENS_SCHEMA))
             progress.advance(len(group))
+        size = DOCUMENTS_PER_SHARD if counts["documents"] <= VERY_MANY else DOCUMENTS_PER_GROUP
+        documents_writer.add_key_value_metadata({SHARD_SIZE: str(size)})
     return counts
+
+
+def shard_documents(folder: RunFolder) -> list[range]:
+    """Numbers of the documents of each shard of a run's corpus: one unit of work and of resuming."""
+    documents, size = _sizes(folder)
+    return [range(first, min(first + size, documents)) for first in range(0, documents, size)]
 
 
 def shard_numbers(folder: RunFolder) -> range:
     """Numbers of the shards of a run's corpus."""
-    return range(-(-pq.read_metadata(folder.documents).num_rows // DOCUMENTS_PER_SHARD))
+    documents, size = _sizes(folder)
+    return range(-(-documents // size))
+
+
+def _sizes(folder: RunFolder) -> tuple[int, int]:
+    """Documents of the corpus, and of a shard; runs of earlier versions do not name the latter."""
+    about = pq.read_metadata(folder.documents)
+    return about.num_rows, int((about.metadata or {}).get(SHARD_SIZE, DOCUMENTS_PER_SHARD))
 
 
 def shard_windows(folder: RunFolder, shard: int, cutting: Cutting, only: Collection[int] | None = None) -> list[Window]:
@@ -106,8 +124,8 @@ def shard_windows(folder: RunFolder, shard: int, cutting: Cutting, only: Collect
         cutting: How the run cuts documents.
         only: Documents to keep; None for all.
     """
-    low, high = shard * DOCUMENTS_PER_SHARD, (shard + 1) * DOCUMENTS_PER_SHARD
-    between = [("document", ">=", low), ("document", "<", high)]
+    size = _sizes(folder)[1]
+    between = [("document", ">=", shard * size), ("document", "<", (shard + 1) * size)]
     tokens = pq.read_table(folder.tokens, columns=["document", "token_ids"], filters=between)
     ids = pq.read_table(folder.documents, columns=["id"], filters=between)["id"].to_pylist()
     lists = tokens["token_ids"].combine_chunks()
@@ -118,9 +136,16 @@ def shard_windows(folder: RunFolder, shard: int, cutting: Cutting, only: Collect
     return windows
 
 
+def windows_by_shard(folder: RunFolder, documents: Collection[int], cutting: Cutting) -> Iterator[list[Window]]:
+    """Windows of some documents, in order, those of a shard at a time."""
+    size = _sizes(folder)[1]
+    for shard in sorted({document // size for document in documents}):
+        yield shard_windows(folder, shard, cutting, documents)
+
+
 def document_windows(folder: RunFolder, document: int, cutting: Cutting) -> list[Window]:
     """Windows of one document."""
-    return shard_windows(folder, document // DOCUMENTS_PER_SHARD, cutting, only={document})
+    return next(windows_by_shard(folder, {document}, cutting))
 
 
 def sample_documents(folder: RunFolder, count: int | None, seed: int) -> set[int] | None:
@@ -130,7 +155,7 @@ def sample_documents(folder: RunFolder, count: int | None, seed: int) -> set[int
     """
     if count is None or count >= pq.read_metadata(folder.documents).num_rows:
         return None
-    batches = pq.ParquetFile(folder.documents).iter_batches(DOCUMENTS_PER_SHARD, columns=["id"])
+    batches = pq.ParquetFile(folder.documents).iter_batches(DOCUMENTS_PER_GROUP, columns=["id"])
     ids = chain.from_iterable(batch["id"].to_pylist() for batch in batches)
     keys = ((hashlib.sha256(f"{seed}\x1f{id}".encode()).digest(), number) for number, id in enumerate(ids))
     return {number for _, number in nsmallest(count, keys)}

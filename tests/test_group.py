@@ -29,7 +29,6 @@ from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
 import engine.group
-import engine.scores
 import engine.sums
 import engine.windows
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, query, score
@@ -134,7 +133,7 @@ def drive(spec: dict[str, Any]) -> dict[str, Any]:
     os.fsync = lambda file: None  # a killed process loses nothing that the system has taken
     engine.directions.CHEAPER = 1.0
     engine.group.POLL_SECONDS = 0.002
-    engine.windows.DOCUMENTS_PER_SHARD = engine.scores.DOCUMENTS_PER_SHARD = SHARD
+    engine.windows.DOCUMENTS_PER_SHARD = SHARD
     model, home = load_model(spec["model"]), Path(spec["runs"])
 
     def compute(run: Path, interrupter: Interrupter, settings: FitSettings = FIT) -> None:

@@ -131,8 +131,7 @@ def test_the_recall_that_is_noted_is_that_of_a_plain_count(loaded, monkeypatch):
 
 
 def test_a_stopped_index_is_not_used_and_goes_on_to_the_same_bytes(loaded, monkeypatch):
-    monkeypatch.setattr(engine.windows, "DOCUMENTS_PER_SHARD", 8)
-    monkeypatch.setattr("engine.index.build.DOCUMENTS_PER_SHARD", 8)
+    monkeypatch.setattr(engine.windows, "_sizes", lambda folder: (len(loaded.run.documents), 8))
     settings = IndexSettings(document_bytes=64, batch_tokens=60)
     counted = Stopping(0)
     build_index(loaded, settings, counted)

@@ -8,9 +8,9 @@ import pytest
 from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
-import engine.scores
 import engine.windows
 from engine import FitSettings, Run, ScoreSettings, fit, query, score
+from engine.store import RunFolder
 
 # Relative to the largest score. Sums of float32 products in another order differ by about 1e-6;
 # a document more or less in a batch with fused attention, or labels drawn by place, by over 1e-2.
@@ -89,10 +89,19 @@ def test_the_order_of_documents_changes_no_score(seed, toy_folder, inputs, tmp_p
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_the_number_of_shards_changes_no_score(size, toy_folder, inputs, tmp_path, expected, monkeypatch):
-    for module in (engine.windows, engine.scores):
-        monkeypatch.setattr(module, "DOCUMENTS_PER_SHARD", size)
+    monkeypatch.setattr(engine.windows, "DOCUMENTS_PER_SHARD", size)
     assert_same(compute(tmp_path / "run", toy_folder, *inputs), expected[1])
     assert len(list((tmp_path / "run" / "score" / "documents").iterdir())) == -(-20 // size)
+
+
+def test_nor_does_the_size_of_a_shard_of_very_many_documents(toy_folder, inputs, tmp_path, expected, monkeypatch):
+    """A run goes on in the shards that it began with, also if a later version would make others."""
+    for name, number in {"VERY_MANY": 19, "DOCUMENTS_PER_GROUP": 8, "DOCUMENTS_PER_SHARD": 3}.items():
+        monkeypatch.setattr(engine.windows, name, number)
+    assert_same(compute(tmp_path / "run", toy_folder, *inputs), expected[1])
+    monkeypatch.undo()
+    assert engine.windows.shard_documents(RunFolder(tmp_path / "run")) == [range(8), range(8, 16), range(16, 20)]
+    assert len(list((tmp_path / "run" / "score" / "documents").iterdir())) == 3
 
 
 def test_another_document_in_the_corpus_changes_no_gradient(toy_folder, inputs, tmp_path, expected):

@@ -21,7 +21,6 @@ from torch.autograd import forward_ad
 from toys import QUERIES, documents, write_jsonl
 
 import engine.directions
-import engine.scores
 import engine.sums
 import engine.windows
 from engine import FitSettings, QuerySettings, ScoreSettings, fit, load_model, query, score
@@ -76,7 +75,7 @@ def drive(spec: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)  # a forked child has no other threads
     with forward_ad.dual_level():  # what this loads takes a child as long as half its run
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
-    engine.windows.DOCUMENTS_PER_SHARD = engine.scores.DOCUMENTS_PER_SHARD = SHARD
+    engine.windows.DOCUMENTS_PER_SHARD = SHARD
     model, folder = load_model(spec["model"]), Path(spec["runs"])
     report: dict[str, Any] = {"kill": {}, "cancel": {}, "repeatedly": {}}
     events = {

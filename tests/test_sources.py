@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from tiny_run import plain_documents, plain_queries, write_tiny_run
 
-from engine.analysis import source_bands
+from engine.analysis import matrix, source_bands
 from engine.analysis.matrix import influence_matrix, interval, query_draws, scored_influence
 from engine.analysis.ranking import rank_documents
 from engine.analysis.source_bands import Groups, mass_within
@@ -34,6 +34,7 @@ def put(run: Run, influence: np.ndarray, numbers: Sequence[int] | None = None, s
     columns = {"document": pa.array(documents, pa.int32())}
     columns |= {f"influence.{query}.0": pa.array(row, pa.float32()) for query, row in enumerate(influence)}
     write_table(pa.table(columns), run.folder.shard("documents", shard))
+    matrix._kept.cache_clear()  # the shards of a finished run stay as they are
 
 
 def made(path, sources: Sequence[str], influence: np.ndarray, words: Sequence[int] | None = None) -> Run:
@@ -74,9 +75,9 @@ def wide(tmp_path_factory) -> Run:
 
 
 def test_the_matrix_holds_the_influences_of_the_run(tiny):
-    matrix = influence_matrix(tiny, [2, 0])
-    assert matrix.dtype == np.float32 and matrix.shape == (2, 37)
-    for row, query in zip(matrix, [2, 0], strict=True):
+    found = influence_matrix(tiny, [2, 0])
+    assert found.dtype == np.float32 and found.shape == (2, 37)
+    for row, query in zip(found, [2, 0], strict=True):
         direct = tiny.influence(query).set_index("document")["influence"]
         # The made-up run is stored in float64, the matrix in float32: 1e-5 of the largest.
         np.testing.assert_allclose(row, direct.loc[range(37)], rtol=0, atol=1e-5 * direct.abs().max())

@@ -55,28 +55,40 @@ def pair_documents(left: Run, left_query: int, right: Run, right_query: int) -> 
         right: A run, maybe the same.
         right_query: Number of its query.
     """
-    first, second = (run.influence(query, baselines=False) for run, query in ((left, left_query), (right, right_query)))
     matched, changed = _match(left, right)
-    table = matched.merge(first, on="document")
-    other = second.rename(columns=lambda name: f"other_{name}")
-    table = table.merge(other, on="other_document").sort_values("document", ignore_index=True)
-    for prefix in ("", "other_"):
-        table[f"{prefix}rank"] = ranks(table[f"{prefix}influence"].to_numpy())
-    table = table.merge(left.documents[["document", "id", "title", "source", "language"]], on="document")
-    columns = ["id", "title", "source", "language", "document", "other_document"]
-    columns += ["rank", "other_rank", "influence", "other_influence"]
-    return Pairs(table[columns], (len(first), len(second)), changed)
+    found, scored = [], []
+    for run, query, name in ((left, left_query, "document"), (right, right_query, "other_document")):
+        table = run.influence(query, baselines=False)
+        of_all = np.full(run.fit["corpus"]["documents"], nan)
+        of_all[table["document"]] = table["influence"]
+        found.append(of_all[matched[name]])
+        scored.append(len(table))
+    both = ~np.isnan(found).any(0)
+    influence, other_influence = (values[both] for values in found)
+    matched = matched[both]
+    about = left.documents[["id", "title", "source", "language"]]
+    table = about if len(matched) == len(about) else about.take(matched["document"])
+    table = table.reset_index(drop=True).assign(
+        document=matched["document"].to_numpy(),
+        other_document=matched["other_document"].to_numpy(),
+        rank=ranks(influence),
+        other_rank=ranks(other_influence),
+        influence=influence,
+        other_influence=other_influence,
+    )
+    return Pairs(table, (scored[0], scored[1]), changed)
 
 
 def _match(left: Run, right: Run) -> tuple[pd.DataFrame, int]:
-    """Numbers of the documents of equal id and text, document and other_document; how many differ in text alone."""
+    """Documents of equal id and text, document and other_document, in order; how many differ in text alone."""
     same = left.fit["inputs"].get("corpus_hash")
     if left.path == right.path or (same is not None and same == right.fit["inputs"].get("corpus_hash")):
         numbers = left.documents[["document"]]
         return numbers.assign(other_document=numbers["document"]), 0
     with open_tables(a=left.folder.documents, b=right.folder.documents) as tables:
         found = tables.execute(
-            "SELECT a.document, b.document AS other_document, a.text = b.text AS same FROM a JOIN b USING (id)"
+            "SELECT a.document, b.document AS other_document, a.text = b.text AS same "
+            "FROM a JOIN b USING (id) ORDER BY document"
         ).df()
     equal = found["same"].to_numpy(bool)
     return found.loc[equal, ["document", "other_document"]], int((~equal).sum())

@@ -1,6 +1,7 @@
 """Influence of every document on many completions at once, and how much a result owes to the choice of completions."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from engine.tables import open_tables
 
 INTERVAL = (0.025, 0.975)
 """Quantiles of every band: 95%."""
+KEPT = 2**26
+"""Bytes up to which the last matrix is kept: a page asks for the same one several times."""
 
 
 def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
@@ -24,17 +27,23 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
 
     Returns:
         float32 ``[queries, documents of the corpus]``, in the unit of the measurement; NaN
-        where a document was not scored (``score --prefilter``), for all queries alike.
+        where a document was not scored (``score --prefilter``), for all queries alike. Not to be written into.
 
     Raises:
         RunError: If there are no queries, or one of them is not in the run.
     """
     if len(queries) == 0:
         raise RunError("no queries were chosen -- there is nothing to rank documents by -- choose at least one.")
-    counts = run.query_tokens.groupby("query").size()
-    unknown = [int(query) for query in queries if query not in counts.index]
+    unknown = [int(query) for query in queries if query not in run.query_tokens["query"].array]
     if unknown:
         raise RunError(f"query {unknown[0]} is not in this run -- it has queries 0 to {len(run.queries) - 1}.")
+    small = 4 * len(queries) * len(run.documents) <= KEPT
+    return (_kept if small else _read)(run, tuple(map(int, queries)))
+
+
+def _read(run: Run, queries: tuple[int, ...]) -> np.ndarray:
+    """:func:`influence_matrix`, not to be written into."""
+    counts = run.query_tokens.groupby("query").size()
     columns = [(place, f"influence.{query}.{n}") for place, query in enumerate(queries) for n in range(counts[query])]
     matrix = np.zeros((len(queries), len(run.documents)), dtype=np.float32)
     scored = np.zeros(len(run.documents), dtype=bool)
@@ -49,7 +58,11 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
             for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
                 matrix[place, at] += found[name]
     matrix[:, ~scored] = np.nan
+    matrix.setflags(write=False)
     return matrix
+
+
+_kept = lru_cache(maxsize=1)(_read)
 
 
 def scored_influence(run: Run, queries: Sequence[int]) -> tuple[np.ndarray, pd.DataFrame]:

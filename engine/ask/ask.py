@@ -8,6 +8,7 @@ run, so that stopping at any point leaves it as it was.
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from engine.progress import Progress, SilentProgress
 from engine.queries import QueryGradient, QueryResult, measure
 from engine.run import TokenInfluence
 from engine.token_pass import Scorer
-from engine.windows import DOCUMENTS_PER_SHARD, positions, shard_windows
+from engine.windows import positions, windows_by_shard
 
 EXACT_SHARE = 0.05
 """Share of the corpus that is scored exactly unless a number is given."""
@@ -145,6 +146,4 @@ class _Exact:
 
     def windows(self, documents: Collection[int]) -> list[Window]:
         """Windows of some documents, in order."""
-        folder = self._loaded.run.folder
-        shards = sorted({document // DOCUMENTS_PER_SHARD for document in documents})
-        return [window for shard in shards for window in shard_windows(folder, shard, self._cutting, documents)]
+        return list(chain.from_iterable(windows_by_shard(self._loaded.run.folder, documents, self._cutting)))

@@ -25,7 +25,7 @@ from engine.index.sketch import pack
 from engine.live import LoadedRun
 from engine.progress import Progress, SilentProgress
 from engine.tensors import write_tensors
-from engine.windows import DOCUMENTS_PER_SHARD, shard_numbers, shard_windows
+from engine.windows import shard_documents, shard_numbers, shard_windows
 from engine.writing import write_json
 
 
@@ -58,6 +58,7 @@ class _Build:
         self.loaded, self.settings, self.progress = loaded, settings, progress
         self.folder, self.key = loaded.run.folder, index_key(loaded.run.folder, settings)
         self.cutting, self.shards = run_cutting(self.folder), shard_numbers(self.folder)
+        self.members = shard_documents(self.folder)
         self.sketch = sketch_of(loaded.factors, settings)
 
     def run(self) -> dict[str, Any]:
@@ -87,16 +88,15 @@ class _Build:
         sketches = torch.zeros(len(trial), self.settings.bits)
         at = {window.document: place for place, window in enumerate(trial)}
         rate = seconds_per_token(lambda: self._add(sketches, at, trial, SilentProgress()), tokens)
-        memory = 4 * DOCUMENTS_PER_SHARD * self.settings.bits
+        memory = 4 * len(self.members[0]) * self.settings.bits
         memory += batch_bytes(self.loaded.model, self.loaded.layers, self.settings.batch_tokens)
         disk = len(self.loaded.run.documents) * (self.settings.document_bytes + 4)
         announce(self.progress, Estimate("index", rate * total, memory, disk), self.folder.path)
 
     def _write(self, shard: int, windows: list[Window]) -> None:
-        first = shard * DOCUMENTS_PER_SHARD
-        count = min(DOCUMENTS_PER_SHARD, len(self.loaded.run.documents) - first)
-        sketches = torch.zeros(count, self.settings.bits)
-        self._add(sketches, {first + place: place for place in range(count)}, windows, self.progress)
+        at = {document: place for place, document in enumerate(self.members[shard])}
+        sketches = torch.zeros(len(at), self.settings.bits)
+        self._add(sketches, at, windows, self.progress)
         if not torch.isfinite(sketches).all():
             raise RunError(
                 f"{self.folder.path}: a gradient came out as NaN or infinity -- the model overflows in "
