@@ -75,7 +75,7 @@ def _groups(run: Run, given: argparse.Namespace) -> dict[str, list[int]]:
 
 def _ks(run: Run, k: int) -> list[int]:
     """The sizes of the figure, and the one that is shown; ``multipliers`` refuses one below 1."""
-    return sorted({k, *log_ks(len(run.documents))})
+    return sorted({k, *log_ks(run.corpus_documents)})
 
 
 def _without_second(groups: dict[str, list[int]]) -> list[str]:

@@ -11,8 +11,8 @@ from engine.writing import writing
 MANY = 64
 """Shards from which on they are gathered."""
 TABLES = ("documents", "tokens", "prediction")
-TOGETHER = 256
-"""Shards in memory at once, which become one row group."""
+TOGETHER, ROWS = 256, 2**16
+"""Shards in memory at once, which become one row group: so many, or fewer with so many rows."""
 
 
 def gather(folder: RunFolder) -> None:
@@ -34,6 +34,9 @@ def gather(folder: RunFolder) -> None:
 def _join(shards: list[Path], gathered: Path) -> None:
     schema = pq.read_schema(shards[0])
     with writing(gathered) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
-        for first in range(0, len(shards), TOGETHER):
-            some = [pq.read_table(shard, schema=schema) for shard in shards[first : first + TOGETHER]]
-            writer.write_table(pa.concat_tables(some).combine_chunks())
+        some: list[pa.Table] = []
+        for shard in shards:
+            some.append(pq.read_table(shard, schema=schema))
+            if len(some) == TOGETHER or sum(table.num_rows for table in some) >= ROWS or shard == shards[-1]:
+                writer.write_table(pa.concat_tables(some).combine_chunks())
+                some = []

@@ -30,7 +30,7 @@ IMPORTED_UNIT = "units of the imported scores"
 NEAR = 3
 """Titles suggested when a name is unknown."""
 COLUMNS = 500
-"""Columns read at a time. duckdb does not add them: it refuses a sum of more than 1,000, and plans one for minutes."""
+"""Columns read at a time: what is in memory of a long completion."""
 INFLUENCE_COLUMNS = (
     "document", "influence", "gradient_dot", "gradient_cosine", "bm25", "hidden_similarity", "tfidf", "log_prob",
     "gradient_norm",
@@ -210,6 +210,11 @@ class Run:
         return self.query_tokens[self.query_tokens["query"] == query].reset_index(drop=True)
 
     @cached_property
+    def corpus_documents(self) -> int:
+        """How many documents the corpus has: the length of :attr:`documents`, without reading it."""
+        return pq.read_metadata(self.folder.documents).num_rows
+
+    @cached_property
     def scored_documents(self) -> int:
         """How many documents were scored; the prefilter leaves some out."""
         return sum(pq.read_metadata(file).num_rows for file in self.folder.shard_files("documents"))
@@ -258,31 +263,34 @@ class Run:
         chosen = known if tokens is None else sorted(set(tokens))
         if not set(chosen) <= set(known) or not chosen:
             raise RunError(f"completion tokens {list(tokens or [])} -- this completion has tokens 0 to {known[-1]}.")
-        with open_tables(documents=self.folder.shard_files("documents"), lexical=self.folder.lexical) as tables:
-            about = f"document{self._baselines(query) if baselines else ''}"
-            table = tables.execute(f"SELECT {about} FROM documents").df()
-            total = np.zeros(len(table), dtype=np.float32)
-            for start in range(0, len(chosen), COLUMNS):
-                names = [f"influence.{query}.{token}" for token in chosen[start : start + COLUMNS]]
-                quoted = ", ".join(f'"{name}"' for name in names)
-                found = tables.execute(f"SELECT {quoted} FROM documents").fetchnumpy()  # in the order of the rows above
-                for name in names:
-                    total = total + found[name]
-            table.insert(1, "influence", total.astype(np.float64))
-            if baselines:
-                statement = f'SELECT document, "bm25.{query}" AS bm25, "tfidf.{query}" AS tfidf FROM lexical'
-                table = table.merge(tables.execute(statement).df(), "left", "document")[list(INFLUENCE_COLUMNS)]
-        return table.sort_values("document", ignore_index=True)
+        table = pd.DataFrame(self.scores(["document"]))
+        total = np.zeros(len(table), dtype=np.float32)
+        for start in range(0, len(chosen), COLUMNS):
+            found = self.scores([f"influence.{query}.{token}" for token in chosen[start : start + COLUMNS]])
+            for values in found.values():
+                total = total + values
+        table["influence"] = total.astype(np.float64)
+        if baselines:
+            table = self._with_baselines(table, query)[list(INFLUENCE_COLUMNS)]
+        in_order = table["document"].is_monotonic_increasing
+        return table if in_order else table.sort_values("document", ignore_index=True)
 
-    def _baselines(self, query: int) -> str:
-        """The baselines among the table of documents, as further columns of an SQL statement."""
-        known = float(self.queries.set_index("query").at[query, "gradient_norm"])
-        norm = repr(known) if np.isfinite(known) else "NULL"  # of an imported run
-        return f"""
-            , "gradient_dot.{query}" AS gradient_dot,
-            "gradient_dot.{query}" / nullif(gradient_norm * {norm}, 0) AS gradient_cosine,
-            "hidden.{query}" AS hidden_similarity, log_prob, gradient_norm
-        """
+    def scores(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns of the table of scored documents, each ``[documents scored]``, all in the order of its shards."""
+        table = pq.read_table([str(file) for file in self.folder.shard_files("documents")], columns=list(columns))
+        return {name: table[name].to_numpy() for name in columns}
+
+    def _with_baselines(self, table: pd.DataFrame, query: int) -> pd.DataFrame:
+        names = {f"gradient_dot.{query}": "gradient_dot", f"hidden.{query}": "hidden_similarity"}
+        for column, values in self.scores([*names, "log_prob", "gradient_norm"]).items():
+            table[names.get(column, column)] = values
+        sizes = table["gradient_norm"] * float(self.queries.set_index("query").at[query, "gradient_norm"])
+        table["gradient_cosine"] = table["gradient_dot"] / sizes.where(sizes != 0)
+        names = {f"bm25.{query}": "bm25", f"tfidf.{query}": "tfidf"}
+        lexical = pq.read_table(self.folder.lexical, columns=["document", *names]).to_pandas().rename(columns=names)
+        if np.array_equal(lexical["document"], table["document"]):
+            return table.assign(bm25=lexical["bm25"], tfidf=lexical["tfidf"])
+        return table.merge(lexical, "left", "document")
 
     def token_influence(self, query: int, document: int, kind: str = "position") -> TokenInfluence | None:
         """Stored token influences of a document; None where they are computed on demand only."""

@@ -26,7 +26,7 @@ def test_matrices_hold_what_the_run_gives_for_each_completion(run, prefiltered):
         table = run.influence(int(query))
         assert len(table) == (9 if prefiltered else 20)
         for name, matrix in matrices.items():
-            # The made-up run is stored in float64, influence is read in float32.
+            # The made-up baselines are stored in float64, and read in float32.
             assert matrix[query, table["document"]] == pytest.approx(table[name].to_numpy(), rel=1e-5, abs=1e-5)
             assert np.isnan(matrix[query]).sum() == 20 - len(table)
 

@@ -73,7 +73,7 @@ def write_tiny_run(
                 kinds["tokens"].append(row | {"influence": values.ravel()})
                 kinds["prediction"].append(row | {"influence": _same_sum(random, values).ravel()})
         for token in range(count):
-            scores[f"influence.{query}.{token}"] = [values[token].sum() for values in position]
+            scores[f"influence.{query}.{token}"] = np.array([values[token].sum() for values in position], np.float32)
         for name in ("gradient_dot", "hidden"):
             scores[f"{name}.{query}"] = random.normal(size=len(documents))
         for name in ("bm25", "tfidf"):

@@ -34,7 +34,7 @@ Groups = tuple[tuple[str, tuple[int, ...]], ...]
 
 def source_draws(run: Run, groups: Groups) -> int:
     """Resamplings behind each interval of :func:`source_multipliers`."""
-    return FEW_DRAWS if len(run.documents) * sum(len(queries) for _, queries in groups) > MANY else DRAWS
+    return FEW_DRAWS if run.corpus_documents * sum(len(queries) for _, queries in groups) > MANY else DRAWS
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_RUN)
@@ -53,9 +53,9 @@ def source_mass(run: Run, queries: Sequence[int], by: By) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=OF_RUN)
-def source_documents(run: Run, queries: Sequence[int], by: By) -> pd.DataFrame:
-    """Documents by mean influence on a group of completions (:func:`engine.analysis.sources.rank_by_mean`).
+def source_documents(run: Run, queries: Sequence[int], by: By, group: str) -> pd.DataFrame:
+    """Documents of a source by mean influence on some completions (:func:`engine.analysis.sources.rank_by_mean`).
 
     Not to be changed by who asks: copies of 100,000 rows would cost each page a tenth of a second.
     """
-    return rank_by_mean(run, queries, by)
+    return rank_by_mean(run, queries, by, group)

@@ -236,8 +236,7 @@ def _documents(view: SourceView) -> None:
                                                  key="of", bind="query-params",
                                                  label_visibility="collapsed")]  # fmt: skip
         end = next(end for end, name in ENDS.items() if name == label)
-        table = analyses.source_documents(view.run, group.queries, BY[view.word])
-        table = table[table["group"] == view.focus]
+        table = analyses.source_documents(view.run, group.queries, BY[view.word], view.focus)
         table = table[table["influence"] > 0] if end == "raised" else table[table["influence"] < 0].iloc[::-1]
         if not table.empty:
             about = {"completions": group.name, "completions_in_group": len(group.queries)}

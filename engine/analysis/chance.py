@@ -19,6 +19,8 @@ from engine.analysis.resampling import FEW_ENOUGH
 
 STRONGEST = 1000
 """Documents that are drawn one by one."""
+SAMPLED = 2**19
+"""Weak influences on a token from which those of a shuffle are drawn, if there are more."""
 POOLED = 4
 """Shuffles that the weak influences' sums are taken from, if there are too many to shuffle for each draw."""
 
@@ -88,11 +90,10 @@ def _shuffled_strong(of_tokens: np.ndarray, sign: Sign, draws: int, random: np.r
     as wide, those of shares hardly wider.
     """
     tokens, documents = of_tokens.shape
-    order = np.argpartition(-np.abs(of_tokens), STRONGEST, axis=1)
-    strong, weak = np.split(np.take_along_axis(of_tokens, order, 1), [STRONGEST], 1)
-    for row in weak:
-        random.shuffle(row)
-    # Shuffled once, a row is shuffled anew wherever it begins, and any stretch of it is drawn at random.
+    first = np.argpartition(-np.abs(of_tokens), STRONGEST, axis=1)[:, :STRONGEST]
+    strong = np.take_along_axis(of_tokens, first, 1)
+    # In random order once, a row is in another wherever it begins, and any stretch of it is drawn at random.
+    weak = np.stack([_weak(row, places, random) for row, places in zip(of_tokens, first, strict=True)])
     begins = random.integers(weak.shape[1], size=(POOLED, tokens))
     sums = [reduce(np.add, map(np.roll, weak, one)) for one in begins]
     pool = descending(amounts(np.concatenate(sums), sign))
@@ -110,10 +111,20 @@ def _shuffled_strong(of_tokens: np.ndarray, sign: Sign, draws: int, random: np.r
         ones = np.arange(each) < len(met)
         counts = np.append(ones, random.multinomial(documents - len(met), sizes / len(pool)))
         drawn = np.append(singles, means)
-        place = np.argsort(-drawn, kind="stable")
+        place = np.argsort(-drawn)
         rows.append((counts[place], drawn[place], np.append(singles**2, squares)[place]))
     parts = (np.stack(part) for part in zip(*rows, strict=True)) if rows else np.zeros((3, 0, each + len(means)))
     return Steps(*parts)
+
+
+def _weak(row: np.ndarray, strong: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A token's influences but those of its strongest documents, in random order; of very many :data:`SAMPLED`."""
+    if len(row) - STRONGEST <= SAMPLED:
+        return random.permutation(np.delete(row, strong))
+    is_strong = np.zeros(len(row), dtype=bool)
+    is_strong[strong] = True
+    places = random.integers(len(row), size=SAMPLED + SAMPLED // 8)  # so few are strong that enough are left
+    return row[places[~is_strong[places]][:SAMPLED]]
 
 
 def _different(documents: int, tokens: int, random: np.random.Generator) -> np.ndarray:

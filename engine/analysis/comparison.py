@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom  # type: ignore[import-untyped]
 
+from engine.analysis.matrix import influence_matrix
+from engine.analysis.order import by_size
 from engine.analysis.resampling import FEW_ENOUGH
 from engine.analysis.tails import percentiles, rank_correlation
 from engine.errors import WhenceError
@@ -58,11 +60,9 @@ def pair_documents(left: Run, left_query: int, right: Run, right_query: int) -> 
     matched, changed = _match(left, right)
     found, scored = [], []
     for run, query, name in ((left, left_query, "document"), (right, right_query, "other_document")):
-        table = run.influence(query, baselines=False)
-        of_all = np.full(run.fit["corpus"]["documents"], nan)
-        of_all[table["document"]] = table["influence"]
-        found.append(of_all[matched[name]])
-        scored.append(len(table))
+        of_all = influence_matrix(run, [query])[0]
+        found.append(of_all[matched[name]].astype(np.float64))
+        scored.append(int(np.isfinite(of_all).sum()))
     both = ~np.isnan(found).any(0)
     influence, other_influence = (values[both] for values in found)
     matched = matched[both]
@@ -96,7 +96,7 @@ def _match(left: Run, right: Run) -> tuple[pd.DataFrame, int]:
 
 def ranks(influence: np.ndarray) -> np.ndarray:
     """Rank of each document, 1 for the largest influence; equal ones in the order given, ``[n]``."""
-    order = np.argsort(-influence, kind="stable")
+    order = by_size(influence)
     found = np.empty(len(order), dtype=np.int64)
     found[order] = np.arange(1, len(order) + 1)
     return found

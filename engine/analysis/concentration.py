@@ -12,9 +12,9 @@ import pandas as pd
 
 from engine.analysis.amounts import MEASURES, Sign, Steps, amounts, cumulative_shares, lorenz, measures
 from engine.analysis.chance import normal_draws, resamples, shuffled_draws
+from engine.analysis.matrix import influence_matrix
 from engine.analysis.tails import TailFit, fit_tail, percentiles
 from engine.run import Run
-from engine.tables import open_tables
 
 RANKS = 200
 """Ranks at most that a curve is given at."""
@@ -57,9 +57,7 @@ def influence_of_tokens(run: Run, rows: pd.DataFrame) -> np.ndarray:
         rows: Rows of :attr:`engine.run.Run.query_tokens`.
     """
     names = [f"influence.{query}.{token}" for query, token in zip(rows["query"], rows["token"], strict=True)]
-    quoted = ", ".join(f'"{name}"' for name in dict.fromkeys(names))
-    with open_tables(documents=run.folder.shard_files("documents")) as tables:
-        found = tables.execute(f"SELECT {quoted} FROM documents").fetchnumpy()
+    found = run.scores(list(dict.fromkeys(names)))
     return np.stack([found[name] for name in names]).astype(np.float64)
 
 
@@ -161,7 +159,11 @@ def _influence(run: Run, query: int, tokens: Sequence[int] | None) -> np.ndarray
 
 @lru_cache(maxsize=2)  # measures, curves and tail of a completion are asked for in a row
 def _read_influence(run: Run, query: int, tokens: tuple[int, ...] | None) -> np.ndarray:
-    found = run.influence(query, tokens, baselines=False)["influence"].to_numpy()
+    if tokens is None:
+        of_all = influence_matrix(run, [query])[0]
+        found = of_all[np.isfinite(of_all)].astype(np.float64)
+    else:
+        found = run.influence(query, tokens, baselines=False)["influence"].to_numpy()
     found.setflags(write=False)
     return found
 

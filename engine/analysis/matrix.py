@@ -8,12 +8,11 @@ import pandas as pd
 
 from engine.errors import RunError
 from engine.run import COLUMNS, Run
-from engine.tables import open_tables
 
 INTERVAL = (0.025, 0.975)
 """Quantiles of every band: 95%."""
-KEPT = 2**26
-"""Bytes up to which the last matrix is kept: a page asks for the same one several times."""
+KEPT = 2**25
+"""Bytes up to which each of the last four matrices is kept: a page asks for the same ones several times."""
 
 
 def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
@@ -37,7 +36,7 @@ def influence_matrix(run: Run, queries: Sequence[int]) -> np.ndarray:
     unknown = [int(query) for query in queries if query not in run.query_tokens["query"].array]
     if unknown:
         raise RunError(f"query {unknown[0]} is not in this run -- it has queries 0 to {len(run.queries) - 1}.")
-    small = 4 * len(queries) * len(run.documents) <= KEPT
+    small = 4 * len(queries) * run.corpus_documents <= KEPT
     return (_kept if small else _read)(run, tuple(map(int, queries)))
 
 
@@ -45,24 +44,22 @@ def _read(run: Run, queries: tuple[int, ...]) -> np.ndarray:
     """:func:`influence_matrix`, not to be written into."""
     counts = run.query_tokens.groupby("query").size()
     columns = [(place, f"influence.{query}.{n}") for place, query in enumerate(queries) for n in range(counts[query])]
-    matrix = np.zeros((len(queries), len(run.documents)), dtype=np.float32)
-    scored = np.zeros(len(run.documents), dtype=bool)
-    with open_tables(documents=run.folder.shard_files("documents")) as tables:
-        for start in range(0, len(columns), COLUMNS):
-            batch = columns[start : start + COLUMNS]
-            names = ", ".join(dict.fromkeys(f'"{name}"' for _, name in batch))
-            found = tables.execute(f"SELECT document, {names} FROM documents").fetchnumpy()
-            rows = found["document"]
-            at = slice(None) if np.array_equal(rows, np.arange(len(scored))) else rows  # a tenth of the time
-            scored[at] = True
-            for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
-                matrix[place, at] += found[name]
+    matrix = np.zeros((len(queries), run.corpus_documents), dtype=np.float32)
+    scored = np.zeros(run.corpus_documents, dtype=bool)
+    rows = run.scores(["document"])["document"]
+    at = slice(None) if np.array_equal(rows, np.arange(len(scored))) else rows  # a tenth of the time
+    scored[at] = True
+    for start in range(0, len(columns), COLUMNS):
+        batch = columns[start : start + COLUMNS]
+        found = run.scores(list(dict.fromkeys(name for _, name in batch)))
+        for place, name in batch:  # token after token in float32, as Run.influence adds them: both must rank alike
+            matrix[place, at] += found[name]
     matrix[:, ~scored] = np.nan
     matrix.setflags(write=False)
     return matrix
 
 
-_kept = lru_cache(maxsize=1)(_read)
+_kept = lru_cache(maxsize=4)(_read)
 
 
 def scored_influence(run: Run, queries: Sequence[int]) -> tuple[np.ndarray, pd.DataFrame]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy  # type: ignore[import-untyped]  # its parts load when first used
 
+from engine.analysis.order import by_size
 from engine.analysis.resampling import FEW_ENOUGH
 
 ENDS = ("raised", "lowered")
@@ -40,7 +41,7 @@ class Groups:
 
 def rankings(influence: np.ndarray) -> list[np.ndarray]:
     """Documents by influence, the largest first, for each query of ``[queries, n]``."""
-    return [np.argsort(-values, kind="stable") for values in influence]
+    return [by_size(values) for values in influence]
 
 
 def resampled(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray, picks: np.ndarray, seed: int) -> np.ndarray:
@@ -146,7 +147,12 @@ def _masses_in_blocks(
     few = 8 * held * (2 * reach * len(orders) + 1) < n
     if few:
         cells, numbers, masses = _as_one(cells, masses)
-    times, places = POISSON.astype(np.float64), np.arange(len(numbers) + 1, dtype=np.int32)
+    alike = np.array_equal(numbers, masses)
+    # Sums of whole numbers below 2^24 are exact in float32, and take half the memory.
+    dtype = np.dtype(np.float32 if alike and not few and n < 2**24 else np.float64)
+    times = POISSON.astype(dtype)
+    added = [each.astype(dtype) for each in ((masses,) if alike else (masses, numbers))]
+    places = np.arange(len(numbers) + 1, dtype=np.int32)
     step = max(1, WEIGHTS // len(numbers))
     for start in range(0, rows, step):
         some = slice(start, min(start + step, rows))
@@ -159,13 +165,12 @@ def _masses_in_blocks(
             weights[:, 0] = 1
         found = []
         for cell in cells:
-            counted, mass = (
-                (scipy.sparse.csc_array((each, cell, places), (len(ends) * held, len(cell))) @ weights).reshape(
-                    len(ends), held, -1
-                )
-                for each in (numbers, masses)
-            )
-            found.append(_interpolated(counted.sum(1), mass, cuts / n))
+            shape = len(ends) * held, len(cell)
+            sums = [
+                (scipy.sparse.csc_array((each, cell, places), shape) @ weights).reshape(len(ends), held, -1)
+                for each in added
+            ]
+            found.append(_interpolated(sums[-1].sum(1), sums[0], cuts / n))
         yield some, found
 
 
@@ -210,15 +215,21 @@ def shuffled_labels(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray
     large = (ks < n) & ~dealt
     if dealt.any():
         found[:, :, dealt] = _dealt(orders, groups, ks[dealt], draws, random)
-    counts = np.bincount(groups.of)
+    counts, squares = np.bincount(groups.of), np.square(mass := groups.mass / groups.mass.mean()).mean()
+    within = []  # of each ranking, every document's rank, and the mass of the first 0, 1, ... n
+    for order in orders if large.any() else ():
+        rank = np.empty(n, dtype=np.int64)
+        rank[order] = np.arange(n)
+        within.append((rank, _cumulated(groups.mass[order])))
     for end, place in product(range(len(ENDS)), np.flatnonzero(large)):
-        part = np.zeros(n)
-        for order in orders:
-            top = _end(order, ks[place], end)
-            part[top] += groups.mass[top] / max(groups.mass[top].sum(), 1)
+        part, k = np.zeros(n), ks[place]
+        for rank, reached in within:
+            inside, top = (rank < k, reached[k]) if end == 0 else (rank >= n - k, reached[n] - reached[n - k])
+            part += inside * (groups.mass / max(top, 1))
         # Of the ratio of the part of the top to the part of the corpus, to first order; drawn without replacement.
-        spread = np.std(part / part.mean() - groups.mass / groups.mass.mean())
-        deviation = spread * np.sqrt((n - counts) / counts / (n - 1))
+        part *= n / len(orders)  # both parts are 1 in the mean
+        variance = max(np.dot(part, part) / n - 2 * np.dot(part, mass) / n + squares, 0)
+        deviation = np.sqrt(variance * (n - counts) / counts / (n - 1))
         found[:, end, place] = 1 + deviation * random.standard_normal((draws, len(counts)))
     return found
 

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from engine.analysis.matrix import interval, query_draws, scored_influence
+from engine.analysis.order import by_size
 from engine.analysis.source_bands import ENDS, Groups, rankings, resampled, shuffled_labels
 from engine.corpus import UNKNOWN_LANGUAGE, UNKNOWN_SOURCE
 from engine.errors import WhenceError
@@ -175,16 +176,17 @@ def differs_most(table: pd.DataFrame, k: int, end: str = "raised") -> pd.Series 
     return None if rows.empty else rows.loc[rows["difference"].abs().idxmax()]
 
 
-def rank_by_mean(run: Run, queries: Sequence[int], by: By = "source") -> pd.DataFrame:
+def rank_by_mean(run: Run, queries: Sequence[int], by: By = "source", group: str | None = None) -> pd.DataFrame:
     """Documents by their mean influence on a group of queries, the one that raised them most first.
 
     Args:
         run: The run.
         queries: Numbers of the queries.
-        by: What ``group`` names: ``source`` or ``language``.
+        by: What the column ``group`` names: ``source`` or ``language``.
+        group: The one whose documents are wanted; None for all.
 
     Returns:
-        rank, document, id, title, source, language, tokens, group, influence (mean over the
+        rank (among all), document, id, title, source, language, tokens, group, influence (mean over the
         queries, in the unit of the measurement), raised and lowered (how many of the queries
         it raised and lowered), raised_most and lowered_most (number of the query with the
         highest and the lowest influence).
@@ -195,15 +197,21 @@ def rank_by_mean(run: Run, queries: Sequence[int], by: By = "source") -> pd.Data
     influence, table = _scored(run, queries, by)
     numbers = np.asarray(queries)
     mean = influence.mean(0, dtype=np.float64)
-    table = table.drop(columns="windows").assign(
-        influence=mean,
-        raised=(influence > 0).sum(0),
-        lowered=(influence < 0).sum(0),
-        raised_most=numbers[influence.argmax(0)],
-        lowered_most=numbers[influence.argmin(0)],
+    order = by_size(mean)
+    rank = np.arange(1, len(order) + 1)
+    if group is not None:
+        inside = (table["group"] == group).to_numpy()[order]
+        order, rank = order[inside], rank[inside]
+    chosen = influence[:, order]
+    table = table.drop(columns="windows").take(order).reset_index(drop=True)
+    table = table.assign(
+        influence=mean[order],
+        raised=(chosen > 0).sum(0),
+        lowered=(chosen < 0).sum(0),
+        raised_most=numbers[chosen.argmax(0)],
+        lowered_most=numbers[chosen.argmin(0)],
     )
-    table = table.take(np.argsort(-mean, kind="stable")).reset_index(drop=True)  # of equal ones the first document
-    table.insert(0, "rank", range(1, len(table) + 1))
+    table.insert(0, "rank", rank)
     return table
 
 

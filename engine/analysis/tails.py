@@ -12,6 +12,7 @@ from math import erfc, inf, log, nan, sqrt
 import numpy as np
 import scipy  # type: ignore[import-untyped]  # its parts load when first used: half of what the command line imports
 
+from engine.analysis.order import mean_ranks
 from engine.errors import WhenceError
 
 MIN_TAIL = 50
@@ -229,14 +230,14 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray | None = No
     Returns:
         Between -1 and 1; nan where a column does not vary, or nothing of it is left.
     """
-    columns = [scipy.stats.rankdata(column) - (len(column) + 1) / 2 for column in (x, y)]
+    columns: list[np.ndarray] = [mean_ranks(column) - (len(column) + 1) / 2 for column in (x, y)]
     if given is not None and bins > 0:
-        places = ((scipy.stats.rankdata(given) - 0.5) * bins / len(given)).astype(np.int64)
+        places = ((mean_ranks(given) - 0.5) * bins / len(given)).astype(np.int64)
         sizes = np.maximum(np.bincount(places), 1)
         columns = [ranks - (np.bincount(places, ranks) / sizes)[places] for ranks in columns]
     elif given is not None:
-        line = scipy.stats.rankdata(given) - (len(given) + 1) / 2
-        columns = [ranks - line * (ranks @ line / max(line @ line, 1.0)) for ranks in columns]
+        line = mean_ranks(given) - (len(given) + 1) / 2
+        columns = [ranks - line * (ranks @ line / np.maximum(line @ line, 1.0)) for ranks in columns]
     first, second = columns
     if min(first @ first, second @ second) <= 1e-9 * len(first) ** 3:  # it is items^3 / 12: this is rounding
         return nan

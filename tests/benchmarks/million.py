@@ -185,7 +185,7 @@ def _sources(run: Any) -> None:
     everything = tuple(run.queries["query"].tolist())
     sources.source_multipliers(run, (("All", everything),), "source", "documents")
     sources.source_mass(run, everything, "source")
-    sources.source_documents(run, everything, "source")
+    sources.source_documents(run, everything, "source", SOURCES[0])
 
 
 def _compare(run: Any) -> None:
