@@ -48,7 +48,8 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
         WhenceError: If there is no such kind or completion, or a number is out of range.
     """
     groups = _groups(run, given)
-    found = multipliers_of_groups(run, groups, given.by, given.weight, _ks(run, given.k), given.draws)
+    ks = _ks(run, given.k) if given.json else [given.k]  # the terminal shows one
+    found = multipliers_of_groups(run, groups, given.by, given.weight, ks, given.draws)
     masses = {name: signed_mass(run, queries, given.by) for name, queries in groups.items()}
     records = [
         {"table": "multiplier"} | row for row in found.drop(columns=_without_second(groups)).to_dict("records")

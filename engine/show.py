@@ -108,8 +108,8 @@ def query_list(run: Run) -> list[Table]:
 def top_records(run: Run, query: int, k: int) -> list[dict[str, Any]]:
     """The ``k`` first and last documents of a ranking, for ``--json``."""
     ranking = rank_documents(run, query)
-    ranking["document_id"] = ranking["document"].map(run.documents.set_index("document")["id"])
     ends = ranking if len(ranking) <= 2 * k else pd.concat([ranking.head(k), ranking.tail(k)])
+    ends = ends.assign(document_id=run.documents["id"].take(ends["document"]).to_numpy())
     return ends.drop(columns="document").to_dict("records")
 
 

@@ -1,7 +1,6 @@
 """Verbs that tell what a run holds: ``top``, ``tokens``, ``ask``, ``report``, ``analyse``, ``review``, ``export``."""
 
 import argparse
-from typing import Any
 
 from engine import progress as progress_module
 from engine.arguments import add_settings, all_or_some, positive, read_settings
@@ -18,16 +17,14 @@ def top(given: argparse.Namespace) -> None:
     from engine.show import print_all, query_list, top_records, top_tables
 
     run = Run(given.run)
-    if given.query is None:
-        records: list[dict[str, Any]] = run.queries.to_dict("records")
-        tables: list[Any] = query_list(run)
+    if given.query is None and given.json:
+        print_json(run.queries.to_dict("records"))
+    elif given.query is None:
+        print_all(query_list(run))
+    elif given.json:
+        print_json(top_records(run, run.find_query(given.query), given.k))
     else:
-        query = run.find_query(given.query)
-        records, tables = top_records(run, query, given.k), top_tables(run, query, given.k)
-    if given.json:
-        print_json(records)
-    else:
-        print_all(tables)
+        print_all(top_tables(run, run.find_query(given.query), given.k))
 
 
 def top_flags(parser: argparse.ArgumentParser) -> None:
