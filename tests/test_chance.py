@@ -91,10 +91,12 @@ def test_of_one_token_shuffling_changes_nothing_and_takes_one_row_however_many_d
     assert len(shuffled_draws(HEAVY[None, :50], "positive", draws=0).measures()) == 0
 
 
+@pytest.mark.parametrize("sampled", [OF_TOKENS.shape[1], OF_TOKENS.shape[1] // 2])
 @pytest.mark.parametrize("sign", SIGNS)
-def test_shuffled_steps_are_shuffled_documents_but_for_a_wider_sum(sign, monkeypatch):
+def test_shuffled_steps_are_shuffled_documents_but_for_a_wider_sum(sign, sampled, monkeypatch):
     slow = shuffled_draws(OF_TOKENS, sign, DRAWS)
     monkeypatch.setattr(chance, "FEW_ENOUGH", 0)
+    monkeypatch.setattr(chance, "SAMPLED", sampled)
     monkeypatch.setattr(chance, "STRONGEST", 300)
     fast = shuffled_draws(OF_TOKENS, sign, DRAWS)
     assert (fast.counts.sum(1) == OF_TOKENS.shape[1]).all()
