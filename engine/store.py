@@ -7,6 +7,7 @@
       corpus/documents.parquet      document, id, title, source, language, text, relation_flipped, same_content,
                                     tokens, windows
       corpus/tokens.parquet         document, token_ids, starts, ends (characters of each token)
+      corpus/frequencies.parquet    token_id, occurrences, document_frequency of the tokens that occur
       fit/covariance/*.checkpoint.safetensors
                                     while the first pass runs the sum so far, and sums of units by other processes of a
                                     group; removed at its end; fit/correction/ likewise for the second
@@ -90,6 +91,10 @@ class RunFolder:
     @property
     def tokens(self) -> Path:
         return self.path / "corpus" / "tokens.parquet"
+
+    @property
+    def frequencies(self) -> Path:
+        return self.path / "corpus" / "frequencies.parquet"
 
     @property
     def factors(self) -> Path:

@@ -1,7 +1,7 @@
 """The corpus inside a run: written once as tables, cut into windows again for each pass."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain, islice
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from engine.corpus import Document, Window, cut_windows, tokenize_all
 from engine.progress import Progress
 from engine.store import RunFolder
-from engine.writing import writing
+from engine.writing import write_table, writing
 
 T = TypeVar("T", int, np.ndarray)
 DOCUMENTS_PER_SHARD = 256
@@ -69,7 +69,7 @@ def write_corpus(
         Counts for the manifest: documents, tokens, windows, documents without anything to predict.
     """
     counts = {"documents": 0, "tokens": 0, "windows": 0, "nothing_to_predict": 0}
-    stream = iter(enumerate(documents))
+    stream, frequencies = iter(enumerate(documents)), _Frequencies()
     with (
         writing(folder.documents) as documents_part,
         writing(folder.tokens) as tokens_part,
@@ -91,10 +91,36 @@ def write_corpus(
                 counts["nothing_to_predict"] += windows == 0
             documents_writer.write_table(pa.Table.from_pylist(document_rows, schema=DOCUMENTS_SCHEMA))
             tokens_writer.write_table(pa.Table.from_pylist(token_rows, schema=TOKENS_SCHEMA))
+            frequencies.add([tokens.ids for tokens in found])
             progress.advance(len(group))
         size = DOCUMENTS_PER_SHARD if counts["documents"] <= VERY_MANY else DOCUMENTS_PER_GROUP
         documents_writer.add_key_value_metadata({SHARD_SIZE: str(size)})
+        write_table(frequencies.table(), folder.frequencies)  # before the two tables are there
     return counts
+
+
+class _Frequencies:
+    """How often each token occurs in documents, and in how many. Ids may be far apart: without a model, they are."""
+
+    def __init__(self) -> None:
+        self._tokens = np.zeros(0, dtype=np.int64)
+        self._counts = np.zeros((2, 0), dtype=np.int64)
+
+    def add(self, documents: Sequence[np.ndarray]) -> None:
+        """Count the token ids of some documents, each ``[t]``."""
+        ids = np.concatenate(documents)
+        owner = np.repeat(np.arange(len(documents)), [len(one) for one in documents])
+        known, self._tokens = self._tokens, np.unique(np.concatenate([self._tokens, ids]))
+        many = len(self._tokens)
+        places = np.searchsorted(self._tokens, ids)
+        held = np.unique(owner * many + places) % max(many, 1)  # each document's tokens once
+        counts = np.stack([np.bincount(each, minlength=many) for each in (places, held)])
+        counts[:, np.searchsorted(self._tokens, known)] += self._counts
+        self._counts = counts
+
+    def table(self) -> pa.Table:
+        """The tokens that occur, in order: token_id, occurrences, document_frequency."""
+        return pa.table([self._tokens, *self._counts], ["token_id", "occurrences", "document_frequency"])
 
 
 def shard_documents(folder: RunFolder) -> list[range]:

@@ -1,8 +1,9 @@
 """The reader, the ranking and the displayed units: numbers add up, and text stays whole."""
 
 import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from toys import QUERIES, TEXTS, documents, write_jsonl
 
 from engine import QuerySettings, Run, RunError, ScoreSettings, fit, query, rank_documents, score, token_influence
 from engine.analysis.ranking import BASELINES, headline, strongest
+from engine.analysis.rare_tokens import token_frequencies
 from engine.analysis.units import display_units
 from engine.corpus import Tokens, tokenize
 from engine.run import TABLE_OF_KIND, is_run
@@ -37,6 +39,15 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 # Reader
+
+
+def test_token_frequencies_are_counted_while_the_corpus_is_read(run, monkeypatch):
+    lists = pq.read_table(run.folder.tokens)["token_ids"].to_pylist()
+    table = token_frequencies(run).set_index("token_id")
+    assert table["occurrences"].to_dict() == Counter(chain.from_iterable(lists))
+    assert table["document_frequency"].to_dict() == Counter(chain.from_iterable(map(set, lists)))
+    monkeypatch.setattr(RunFolder, "frequencies", Path("none"))  # of an earlier version
+    pd.testing.assert_frame_equal(token_frequencies(run).set_index("token_id"), table, check_index_type=False)
 
 
 def test_documents_and_queries_are_those_of_the_files_in_their_order(run):

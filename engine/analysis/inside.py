@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from engine.analysis.amounts import Sign, effective_number, top_share
-from engine.analysis.rare_tokens import token_occurrences
+from engine.analysis.rare_tokens import token_frequencies
 from engine.analysis.tails import percentiles, rank_correlation
 from engine.errors import WhenceError
 from engine.run import Run
@@ -172,7 +172,7 @@ def _token_ids(run: Run, documents: Sequence[int]) -> dict[int, np.ndarray]:
 
 def _occurrences(run: Run) -> np.ndarray:
     """Occurrences in the corpus by token id, up to the highest id in it."""
-    table = token_occurrences(run)
+    table = token_frequencies(run)
     found = np.zeros(int(table["token_id"].max() if len(table) else -1) + 1, dtype=np.int64)
     found[table["token_id"]] = table["occurrences"]
     return found

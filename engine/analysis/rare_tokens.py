@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from engine.analysis.amounts import MEASURES, Sign, measures
 from engine.analysis.concentration import influence_of_tokens
@@ -19,6 +20,7 @@ from engine.tables import open_tables
 
 BLOCK = 2**23
 """Influences in memory at once."""
+FREQUENCIES = ["token_id", "occurrences", "document_frequency"]
 LOSS_BINS = 10
 """Bins of the tokens' loss, for matching."""
 
@@ -60,22 +62,18 @@ def token_concentration(
 
 def token_frequencies(run: Run) -> pd.DataFrame:
     """Tokens that occur in the corpus: token_id, occurrences, document_frequency (documents that hold it)."""
-    return _counted(run, "token_ids", "occurrences").merge(
-        _counted(run, "list_distinct(token_ids)", "document_frequency"), on="token_id"
-    )
+    if run.folder.frequencies.is_file():
+        return pq.read_table(run.folder.frequencies).to_pandas()
+    occurrences, documents = _counted(run, "token_ids"), _counted(run, "list_distinct(token_ids)")
+    return occurrences.merge(documents, on="token_id", suffixes=("", "_of_documents")).set_axis(FREQUENCIES, axis=1)
 
 
-def token_occurrences(run: Run) -> pd.DataFrame:
-    """Tokens that occur in the corpus: token_id, occurrences."""
-    return _counted(run, "token_ids", "occurrences")
-
-
-def _counted(run: Run, tokens: str, name: str) -> pd.DataFrame:
-    """How often each token is in some list of every document: two counts take half the time of one by document."""
+def _counted(run: Run, tokens: str) -> pd.DataFrame:
+    """How often each token is in some list of every document, in a run of an earlier version."""
     with open_tables(corpus=run.folder.tokens) as tables:
         each = f"SELECT unnest({tokens}) AS token_id FROM corpus"
         return tables.execute(
-            f"SELECT token_id, count(*) AS {name} FROM ({each}) GROUP BY token_id ORDER BY token_id"
+            f"SELECT token_id, count(*) AS counted FROM ({each}) GROUP BY token_id ORDER BY token_id"
         ).df()
 
 
