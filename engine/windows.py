@@ -95,7 +95,7 @@ def write_corpus(
             progress.advance(len(group))
         size = DOCUMENTS_PER_SHARD if counts["documents"] <= VERY_MANY else DOCUMENTS_PER_GROUP
         documents_writer.add_key_value_metadata({SHARD_SIZE: str(size)})
-        write_table(frequencies.table(), folder.frequencies)  # before the two tables are there
+    write_table(frequencies.table(), folder.frequencies)
     return counts
 
 
