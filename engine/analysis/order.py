@@ -17,6 +17,7 @@ def by_size(values: np.ndarray) -> np.ndarray:
 
 def mean_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1, the smallest first, of equal values the mean of theirs, ``[n]``; nan for all where one is nan."""
+    values = np.asarray(values)
     if np.isnan(values).any():
         return np.full(len(values), np.nan)
     order = np.argsort(values)
