@@ -26,7 +26,7 @@ PRODUCT_CHUNK = 1 << 22
 CHEAPER = 4.0
 """How many times as cheap as full rows thin ones must be."""
 PROBED = 16
-"""Rows that are decomposed before all are."""
+"""Rows that are decomposed before all are, to see whether that pays."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Directions:
         """
         if layer in self.full:
             return True
-        o, i, r = self.thin[layer].u.shape[1], self.thin[layer].v.shape[1], self.thin[layer].u.shape[2]
+        o, i, r = self.thin[layer].u.shape[1], self.thin[layer].v.shape[1], self.thin[layer].mean_rank
         return o * i * (1 + r / windows) <= window_tokens * r * (o + i)
 
     def window_scores(self, layer: str, window_grad: Tensor) -> Tensor:
@@ -104,8 +104,8 @@ class Directions:
     def position_scores(self, layer: str, rows: slice, token_grad: Tensor, activation: Tensor) -> Tensor:
         """Position influence of some rows, ``[q, b, t]``."""
         thin = self.thin.get(layer)
-        width = min(activation.shape[2], token_grad.shape[2]) if thin is None else thin.u.shape[2]
-        step = max(1, PRODUCT_CHUNK // (activation.shape[0] * activation.shape[1] * width))
+        width = min(activation.shape[2], token_grad.shape[2]) if thin is None else max(1.0, thin.mean_rank)
+        step = max(1, int(PRODUCT_CHUNK / (activation.shape[0] * activation.shape[1] * width)))
         parts = []
         for first in range(rows.start, rows.stop, step):
             some = slice(first, min(first + step, rows.stop))
@@ -138,7 +138,7 @@ def choose_directions(
     room: float = math.inf,
     done: Callable[[], None] = lambda: None,
 ) -> Directions:
-    """Thin rows for the layers whose rank at this error makes them much cheaper per token, full rows for the others.
+    """Thin rows for the layers whose ranks at this error make them much cheaper per token, full rows for the others.
 
     A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones. Thin rows cost a
     decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap.
@@ -161,7 +161,7 @@ def choose_directions(
         rows = layer_rows(gradients, layer, factors[layer], damping_factor)
         o, i = rows.shape[1:]
         max_rank = o * i / (o + i) / CHEAPER
-        probe = rows[:: max(1, len(rows) // PROBED)]  # one row that needs a higher rank decides
+        probe = rows[:: max(1, len(rows) // PROBED)]
         thin = None
         if ekfac.compress(probe, max_error, max_rank) is not None:
             thin = ekfac.compress(rows, max_error, max_rank)
@@ -229,7 +229,7 @@ def multiply_out(directions: Directions, window_tokens: float, memory_bytes: flo
     """
     room = memory_bytes - sum(rows.numel() * rows.element_size() for rows in directions.full.values())
     for layer, thin in sorted(directions.thin.items(), key=lambda item: item[1].u.shape[1] * item[1].v.shape[1]):
-        o, i, r = thin.u.shape[1], thin.v.shape[1], thin.u.shape[2]
+        o, i, r = thin.u.shape[1], thin.v.shape[1], thin.mean_rank
         size = directions.rows * o * i * thin.u.element_size()
         if size <= room and o * i <= window_tokens * r * (o + i):
             directions.full[layer] = thin.u @ thin.v.mT

@@ -10,6 +10,7 @@ and the position influence, Grosse et al. 2023 (arXiv 2308.03296), eqs. 15-20 an
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,14 +44,24 @@ class LowRank:
     """A matrix per query as thin factors: ``P ~ u @ v^T``.
 
     Attributes:
-        u: ``[q, o, r]``, singular values included.
-        v: ``[q, i, r]``.
+        u: ``[q, o, r]``, singular values included. A query of a lower rank than r has zeros in its last columns.
+        v: ``[q, i, r]``, the same.
         error: Largest relative Frobenius error over the queries.
     """
 
     u: Tensor
     v: Tensor
     error: float
+
+    @cached_property
+    def used(self) -> Tensor:
+        """Columns that are not zero, bool ``[q, r]``."""
+        return self.u.any(1)
+
+    @cached_property
+    def mean_rank(self) -> float:
+        """Columns in use of a query, on average."""
+        return float(self.used.sum()) / len(self.used)
 
 
 def covariance_sum(rows: Tensor, mask: Tensor) -> Tensor:
@@ -196,9 +207,9 @@ def precondition(grad: Tensor, factors: LayerFactors, damping: float) -> Tensor:
 
 
 def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = float("inf")) -> LowRank | None:
-    """The smallest rank whose relative Frobenius error stays below ``max_error`` for every query.
+    """Each query at the smallest rank whose relative Frobenius error stays below ``max_error``.
 
-    The rank is doubled until the bound holds, each time by a randomised SVD with a fixed
+    The rank is doubled until the bound holds for all, each time by a randomised SVD with a fixed
     seed (Halko et al. 2011, arXiv 0909.4061); its error is known exactly, since the
     approximation is a projection: ``|P|^2 - |sigma|^2``, in float64, where it does not cancel.
     On a flat spectrum the randomised rank may be one more than the smallest.
@@ -206,10 +217,10 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
     Args:
         preconditioned_grad: ``[q, o, i]``.
         max_error: Bound on ``|P - u v^T| / |P|``, > 0.
-        max_rank: Give up beyond this rank.
+        max_rank: Give up where the queries' mean rank is above this.
 
     Returns:
-        Factors of one common rank, at most ``min(o, i)``; None if that rank exceeds ``max_rank``.
+        Factors with ranks of at most ``min(o, i)``; None if their mean exceeds ``max_rank``.
     """
     matrix = preconditioned_grad.double()
     smallest = min(matrix.shape[1:])
@@ -220,16 +231,15 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
         left, right, energy = _gram_factors(matrix) if whole else _range_factors(matrix, rank + OVERSAMPLING)
         missing = (norm_squared[:, None] - energy.cumsum(1)).clamp_min(0)
         error = (missing / norm_squared.clamp_min(1e-300)[:, None]).sqrt()  # [q, r]
-        enough = (error <= max_error).all(0).nonzero()
-        if len(enough) or whole:
-            r = int(enough[0]) + 1 if len(enough) else smallest
-            if r > max_rank:
-                return None
-            dtype = preconditioned_grad.dtype
-            u, v = (factor[:, :, :r].to(dtype).contiguous() for factor in (left, right))
-            return LowRank(u, v, float(error[:, r - 1].max()))
-        if rank > max_rank:
+        ranks = 1 + (error > max_error).sum(1)  # of a query that needs more than was tried, one more than that
+        if float(ranks.double().mean()) > max_rank:
             return None
+        if whole or int(ranks.max()) <= error.shape[1]:
+            ranks = ranks.clamp_max(error.shape[1])
+            used = torch.arange(int(ranks.max()), device=ranks.device) < ranks[:, None]
+            dtype = preconditioned_grad.dtype
+            u, v = ((of[:, :, : used.shape[1]] * used[:, None]).to(dtype) for of in (left, right))
+            return LowRank(u, v, float(error.gather(1, ranks[:, None] - 1).max()))
         rank *= 2
 
 
@@ -291,7 +301,8 @@ def position_influence(preconditioned_grad: Tensor, token_grad: Tensor, activati
 
 def position_influence_low_rank(low_rank: LowRank, token_grad: Tensor, activation: Tensor) -> Tensor:
     """:func:`position_influence` from thin factors:
-    ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``."""
-    left = torch.einsum("bto,qor->qbtr", token_grad, low_rank.u)
-    right = torch.einsum("bti,qir->qbtr", activation, low_rank.v)
-    return left.mul_(right).sum(-1)
+    ``sum_r (token_grad_t . u_r) (activation_t . v_r)``, ``[q, b, t]``; the columns of all queries are one product."""
+    used = low_rank.used
+    left, right = token_grad @ low_rank.u.mT[used].T, activation @ low_rank.v.mT[used].T
+    of_queries = torch.eye(len(used), dtype=left.dtype, device=left.device).repeat_interleave(used.sum(1), 0)
+    return (left.mul_(right) @ of_queries).permute(2, 0, 1)

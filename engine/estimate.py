@@ -4,21 +4,26 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
+from torch import Tensor, UntypedStorage
+from torch.autograd.graph import saved_tensors_hooks
 
+from engine.batching import Batch, pad
+from engine.capture import capture, run_network
 from engine.corpus import Window
 from engine.errors import RunError
 from engine.layers import TrackedLayer
+from engine.losses import token_log_probs
 from engine.machine import free_disk
 from engine.model import LanguageModel
 from engine.progress import Progress, format_seconds
 
 PROBE_TOKENS = 2048
-BYTES_PER_LOGIT = 24
-"""Logits and their gradient in float32, probabilities and their sums in float64."""
+BYTES_PER_LOGIT = 12
+"""Logits, their gradient and that of their log-probabilities in float32."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,37 @@ def factor_bytes(layers: Sequence[TrackedLayer]) -> int:
     return 4 * sum(layer.parameters + layer.inputs**2 + layer.outputs**2 for layer in layers)
 
 
-def batch_bytes(model: LanguageModel, layers: Sequence[TrackedLayer], batch_tokens: int) -> int:
-    """Memory of one batch: logits, and what the layers see and give."""
-    seen = 4 * 3 * sum(layer.share_of_tokens * (layer.inputs + layer.outputs) for layer in layers)
-    return int(batch_tokens * (BYTES_PER_LOGIT * model.vocabulary + seen))
+def batch_bytes(
+    model: LanguageModel, layers: Sequence[TrackedLayer], windows: Sequence[Window], batch_tokens: int
+) -> int:
+    """Memory of one batch: what the graph keeps of every block it runs through, logits, and the gradients asked for.
+
+    What the graph keeps is measured, on the longest of the windows: it depends on the model's attention, its
+    activation functions and which block is the first one tracked.
+    """
+    batch = pad([max(windows, key=len)], model.device)
+    gradients = 4 * sum(layer.share_of_tokens * (layer.inputs + layer.outputs) for layer in layers)
+    kept = _kept_bytes(model, layers, batch) / batch.targets.numel()
+    return int(batch_tokens * (kept + BYTES_PER_LOGIT * model.vocabulary + gradients))
+
+
+def _kept_bytes(model: LanguageModel, layers: Sequence[TrackedLayer], batch: Batch) -> int:
+    """Bytes that are alive between the forward and the backward pass of a batch, the model's own left out."""
+    own = {one.untyped_storage().data_ptr() for one in chain(model.network.parameters(), model.network.buffers())}
+    kept: dict[int, UntypedStorage] = {}  # held, so that none is counted twice
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with saved_tensors_hooks(note, lambda tensor: tensor), capture(model, layers) as tape:
+        logits, _ = run_network(model, batch.input_ids)
+        token_log_probs(logits, batch.targets)
+        for seen in tape.seen.values():
+            note(seen.input)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def free_memory(device: torch.device) -> float:

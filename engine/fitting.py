@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from engine import ekfac
-from engine.batching import Batch, batches, pad
+from engine.batching import Batch, batches
 from engine.capture import Gradients, capture, run_network
 from engine.corpus import Window
 from engine.errors import ModelError, WhenceError
@@ -167,10 +167,15 @@ class Fitting:
     def estimate(self) -> Estimate:
         """A trial of the first pass; the second costs about as much."""
         filled = next(windows for shard in self.data.shards if (windows := self.data.windows(shard)))
-        trial = pad(probe_windows(filled), self.model.device)
-        rate = seconds_per_token(lambda: self._add_covariances({}, trial), trial.tokens)
+        trial = probe_windows(filled)
+
+        def first_pass() -> None:
+            for batch in batches(trial, self.settings.batch_tokens, self.model.device):
+                self._add_covariances({}, batch)
+
+        rate = seconds_per_token(first_pass, sum(map(len, trial)))
         size = factor_bytes(self.layers)
-        memory = 4 * size + batch_bytes(self.model, self.layers, self.settings.batch_tokens)  # sums are float64
+        memory = 4 * size + batch_bytes(self.model, self.layers, trial, self.settings.batch_tokens)  # sums are float64
         passes = 2 if self.settings.estimator in ("ekfac", REFINED, SAMPLED) else 1
         seconds = passes * rate * self.total / self.group.size
         return Estimate("fit", seconds, memory, 2 * size * self.group.size)

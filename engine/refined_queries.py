@@ -136,7 +136,7 @@ class Refiner:
         seconds = rate * rows * (self._iterations + 1) * sum(map(len, self._windows))
         size = 4 * sum(layer.parameters for layer in self._layers)
         memory = min(4 * HELD_NUMBERS, HELD * rows * size) + 2 * batch_bytes(
-            self._model, self._layers, self._fit.batch_tokens
+            self._model, self._layers, trial, self._fit.batch_tokens
         )
         announce(self._progress, Estimate("query", seconds, memory, rows * size), self._folder.path)
 

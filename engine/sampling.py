@@ -152,7 +152,7 @@ class _Sampling:
         model, weights = self.moved.model, self.moved.curvature
         network = sum(one.numel() * one.element_size() for one in model.network.parameters())
         memory = network + HELD * weights.numel() * weights.element_size()
-        memory += 2 * batch_bytes(model, self.moved.layers, self.settings.batch_tokens)
+        memory += 2 * batch_bytes(model, self.moved.layers, trial, self.settings.batch_tokens)
         self.progress.note(
             f"{chains} chains of {steps} steps on {self.settings.batch} windows, with {schedule.draws} readings of "
             f"{sum(self.lengths):,} tokens each."

@@ -131,7 +131,9 @@ class _Score:
         prediction = partial(sampled_prediction, readings) if readings else scorer.prediction
         by_prediction = ends.wanted(self.settings.keep_prediction)
         self._token_pass("prediction", "Tokens by prediction", prediction, by_prediction)
-        thin = {name: f"rank {rows.u.shape[2]}, error {rows.error:.3g}" for name, rows in directions.thin.items()}
+        thin = {
+            name: f"mean rank {rows.mean_rank:.3g}, error {rows.error:.3g}" for name, rows in directions.thin.items()
+        }
         results = {
             "directions": {layer: thin.get(layer, "full") for layer in factors},
             "scored_documents": len(only) if only is not None else self.corpus["documents"],
@@ -211,7 +213,10 @@ class _Score:
         silent = SilentProgress()
         rates = [
             seconds_per_token(
-                lambda: score_documents(self.model, self.layers, scorer.directions, here, trial, tokens, silent), tokens
+                lambda: score_documents(
+                    self.model, self.layers, scorer.directions, here, trial, self.settings.batch_tokens, silent
+                ),
+                tokens,
             ),
             seconds_per_token(lambda: list(scorer.position(wanted, trial, lengths, silent)), tokens),
             seconds_per_token(
@@ -224,7 +229,7 @@ class _Score:
         seconds /= self.group.size
         pairs = sum(min(documents, 2 * kept) for kept in (keep, self.settings.keep_prediction)) * sum(self.tokens)
         full = sum(rows.numel() * rows.element_size() for rows in scorer.directions.full.values())
-        memory = full + batch_bytes(self.model, self.layers, self.settings.batch_tokens)
+        memory = full + batch_bytes(self.model, self.layers, trial, self.settings.batch_tokens)
         disk = 4 * (documents * scorer.directions.rows + pairs * mean)
         announce(self.progress, Estimate("score", seconds, memory, disk), self.folder.path, self.group.size)
 

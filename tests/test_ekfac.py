@@ -190,7 +190,10 @@ def test_position_influence_is_its_definition_at_every_position():
 
 
 def test_low_rank_position_influence_is_that_of_the_multiplied_out_matrix():
-    thin = ekfac.LowRank(normal(2, OUTPUTS, 3, seed=1), normal(2, INPUTS, 3, seed=2), 0.0)
+    u = normal(2, OUTPUTS, 3, seed=1)
+    u[0, :, 1:] = 0  # of a lower rank than the other
+    thin = ekfac.LowRank(u, normal(2, INPUTS, 3, seed=2), 0.0)
+    assert thin.mean_rank == 2
     token_grad, activation = normal(WINDOWS, TOKENS, OUTPUTS, seed=3), normal(WINDOWS, TOKENS, INPUTS, seed=4)
     expected = ekfac.position_influence(thin.u @ thin.v.mT, token_grad, activation)
     assert reference.difference(ekfac.position_influence_low_rank(thin, token_grad, activation), expected) < EXACT
@@ -228,16 +231,17 @@ DECAY = {name: torch.arange(min(shape), dtype=torch.float64) for name, shape in 
 
 @pytest.mark.parametrize("bound", [0.3, 0.05, 0.01])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_compression_finds_the_smallest_rank_within_the_bound_for_every_query(kind, bound):
+def test_compression_finds_each_query_the_smallest_rank_within_the_bound(kind, bound):
     outputs, inputs = SHAPES[kind]
     spectra = [torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind])]
     matrices = with_spectra(*spectra, outputs=outputs, inputs=inputs)
     thin = ekfac.compress(matrices, bound)
     assert thin is not None
     assert (true_errors(matrices, thin) <= bound).all()
-    assert thin.u.shape[2] == thin.v.shape[2] == smallest_rank(spectra, bound)
-    # the query with the slower decay decides
-    assert smallest_rank(spectra[:1], bound) < smallest_rank(spectra, bound)
+    ranks = [smallest_rank([spectrum], bound) for spectrum in spectra]
+    assert ranks[0] < ranks[1]
+    assert thin.used.sum(1).tolist() == ranks
+    assert thin.u.shape[2] == thin.v.shape[2] == ranks[1]
 
 
 @pytest.mark.parametrize(("bound", "rank"), [(0.3, 6), (0.2, 13)])
@@ -281,14 +285,15 @@ def test_a_spectrum_without_decay_needs_the_full_rank_and_keeps_the_matrix():
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_a_rank_beyond_the_largest_allowed_gives_none(kind):
+def test_a_mean_rank_beyond_the_largest_allowed_gives_none(kind):
     outputs, inputs = SHAPES[kind]
-    spectrum = torch.exp(-0.4 * DECAY[kind])
-    matrices, needed = with_spectra(spectrum, outputs=outputs, inputs=inputs), smallest_rank([spectrum], 0.05)
-    assert ekfac.compress(matrices, 0.05, max_rank=needed - 1) is None
+    spectra = [torch.exp(-0.9 * DECAY[kind]), torch.exp(-0.4 * DECAY[kind])]
+    matrices = with_spectra(*spectra, outputs=outputs, inputs=inputs)
+    needed = sum(smallest_rank([spectrum], 0.05) for spectrum in spectra) / 2
+    assert ekfac.compress(matrices, 0.05, max_rank=needed - 0.5) is None
     allowed = ekfac.compress(matrices, 0.05, max_rank=needed)
     assert allowed is not None
-    assert allowed.u.shape[2] == needed
+    assert allowed.mean_rank == needed
 
 
 def test_compression_of_a_direction_that_is_zero_stays_zero():

@@ -506,7 +506,7 @@ def test_thin_rows_multiplied_out_for_many_windows_score_as_token_by_token(run_o
 
 
 def test_formed_gradients_are_taken_where_that_costs_less():
-    thin = Directions([1], thin={"layer": ekfac.LowRank(torch.zeros(2, 40, 4), torch.zeros(2, 40, 4), 0.0)})
+    thin = Directions([1], thin={"layer": ekfac.LowRank(torch.ones(2, 40, 4), torch.ones(2, 40, 4), 0.0)})
     assert thin.takes_formed("layer", 10, 4)  # 1600 * (1 + 4 / 4) <= 10 * 4 * 80
     assert not thin.takes_formed("layer", 9, 4)
     assert not thin.takes_formed("layer", 10, 3)

@@ -199,9 +199,9 @@ class Reranking:
         here = sorted({window.document for window in trial})
         count, silent = sum(map(len, trial)), SilentProgress()
         rate = seconds_per_token(
-            lambda: score_documents(self.model, self.layers, directions, here, trial, count, silent), count
+            lambda: score_documents(self.model, self.layers, directions, here, trial, self.batch_tokens, silent), count
         )
-        memory = directions.rows * self.bytes_per_row + batch_bytes(self.model, self.layers, self.batch_tokens)
+        memory = directions.rows * self.bytes_per_row + batch_bytes(self.model, self.layers, trial, self.batch_tokens)
         disk = 4 * len(self.rows) * len(self.variants) * sum(map(len, self.members.values()))
         announce(self.progress, Estimate("ranking again", rate * tokens, memory, disk), self.work)
         self.progress.start("Ranking documents again", tokens)

@@ -89,7 +89,7 @@ class _Build:
         at = {window.document: place for place, window in enumerate(trial)}
         rate = seconds_per_token(lambda: self._add(sketches, at, trial, SilentProgress()), tokens)
         memory = 4 * len(self.members[0]) * self.settings.bits
-        memory += batch_bytes(self.loaded.model, self.loaded.layers, self.settings.batch_tokens)
+        memory += batch_bytes(self.loaded.model, self.loaded.layers, trial, self.settings.batch_tokens)
         disk = len(self.loaded.run.documents) * (self.settings.document_bytes + 4)
         announce(self.progress, Estimate("index", rate * total, memory, disk), self.folder.path)
 

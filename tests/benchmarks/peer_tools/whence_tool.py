@@ -55,9 +55,9 @@ class Whence:
                 self.model, self.layers, data, self.settings, target / "factors.safetensors", SilentProgress()
             ).run()
 
-    def _prepare(self, queries: int, rank_error: float | None) -> tuple:
-        """Directions and hidden states; ``rank_error`` None is full rank."""
-        name = f"{queries} {rank_error}"
+    def _prepare(self, queries: int, rank_error: float | None, by_token: bool) -> tuple:
+        """Directions and hidden states; ``rank_error`` None is full rank. By token, thin rows stay thin."""
+        name = f"{queries} {rank_error} {by_token}"
         if name not in self.prepared:
             self.prepared.clear()
             run = self.folder / "queried"
@@ -72,12 +72,13 @@ class Whence:
                     directions = full_directions(gradients, factors, damping)
                 else:
                     directions = choose_directions(gradients, factors, damping, rank_error)
-                    multiply_out(directions, self.task["length"], ScoreSettings().memory_gb * 1e9)
+                    if not by_token:
+                        multiply_out(directions, self.task["length"], ScoreSettings().memory_gb * 1e9)
             self.prepared[name] = (directions, torch.stack([one.hidden for one in gradients]))
         return self.prepared[name]
 
     def documents(self, queries: int, rank_error: float | None = None) -> np.ndarray:
-        directions, hidden = self._prepare(queries, rank_error)
+        directions, hidden = self._prepare(queries, rank_error, by_token=False)
         file, count = self.folder / "documents.parquet", self.task["documents"]
         with self.clock:
             scores = score_documents(
@@ -89,7 +90,7 @@ class Whence:
         return np.stack([table[f"influence.{number}.0"].to_numpy() for number in range(queries)])
 
     def tokens(self, queries: int, rank_error: float | None = None) -> np.ndarray:
-        directions, _ = self._prepare(queries, rank_error)
+        directions, _ = self._prepare(queries, rank_error, by_token=True)
         file, count = self.folder / "tokens.parquet", self.task["documents"]
         scorer = Scorer(self.model, self.layers, directions, {n: n for n in range(queries)}, self.task["batch_tokens"])
         wanted = {document: range(queries) for document in range(count)}
