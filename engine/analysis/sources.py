@@ -18,6 +18,7 @@ so that a source may be rare in the corpus and frequent among them.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Literal, get_args
 
@@ -271,7 +272,13 @@ def _scored(run: Run, queries: Sequence[int], by: str) -> tuple[np.ndarray, pd.D
     if by not in UNKNOWN:
         raise WhenceError(f"by {by!r} is unknown -- choose one of {', '.join(UNKNOWN)}.")
     influence, table = scored_influence(run, queries)
-    return influence, table.assign(group=table[by].fillna("").replace("", UNKNOWN[by]))
+    return influence, table.assign(group=_labels(run, by))
+
+
+@lru_cache(maxsize=2)  # a page asks for the same ones several times
+def _labels(run: Run, by: str) -> pd.Series:
+    """The source or language of each document of the corpus."""
+    return run.documents[by].fillna("").replace("", UNKNOWN[by])
 
 
 def _groups(table: pd.DataFrame, weight: str) -> Groups:
