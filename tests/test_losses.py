@@ -8,7 +8,7 @@ import reference
 import torch
 from scipy import stats
 
-from engine.losses import sampled_labels, token_log_probs, token_measurements, uniforms
+from engine.losses import SAMPLED_AT_ONCE, sampled_labels, token_log_probs, token_measurements, uniforms
 from engine.settings import UNITS
 
 EXACT = 1e-12
@@ -131,11 +131,12 @@ def test_labels_follow_the_models_own_distribution():
 
 
 def test_each_position_draws_from_its_own_distribution():
-    logits, _ = some_logits()
-    uniform = torch.from_numpy(uniforms(0, "own", 6)).view(2, 3)
+    tokens = SAMPLED_AT_ONCE + 1  # more than are drawn at once
+    logits, _ = some_logits(tokens=tokens)
+    uniform = torch.from_numpy(uniforms(0, "own", 2 * tokens)).view(2, tokens)
     found = sampled_labels(logits, uniform)
     for b in range(2):
-        for t in range(3):
+        for t in range(tokens):
             cumulative = np.cumsum(torch.softmax(logits[b, t], -1).numpy())
             label = int(found[b, t])
             assert (cumulative[label - 1] if label else 0) <= float(uniform[b, t]) < cumulative[label]
