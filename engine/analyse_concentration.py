@@ -49,14 +49,12 @@ def compute(run: Run, given: argparse.Namespace) -> tuple[list[dict[str, Any]], 
         return _of_all(run, sign, given.draws)
     query = run.find_query(given.query)
     found, curve = concentration_and_curve(run, query, given.tokens, sign, given.draws)
-    tables = {
-        "measures": found,
-        "curve": curve,
-        "lorenz": lorenz_curve(run, query, given.tokens, sign),
-        "tokens": token_concentration(run, [query], sign).drop(columns="query"),
-    }
-    for kind in run.token_kinds[:1]:
-        tables["inside"] = inside_documents(run, query, kind, given.tokens, sign).drop(columns="document")
+    tables = {"measures": found, "curve": curve}
+    if given.json:  # they are not printed
+        tables["lorenz"] = lorenz_curve(run, query, given.tokens, sign)
+        tables["tokens"] = token_concentration(run, [query], sign).drop(columns="query")
+        for kind in run.token_kinds[:1]:
+            tables["inside"] = inside_documents(run, query, kind, given.tokens, sign).drop(columns="document")
     records = _records(tables)
     try:
         fit = tail_of(run, query, given.tokens, sign)

@@ -65,9 +65,17 @@ class Steps:
 
 
 def steps_of(amounts: np.ndarray) -> Steps:
-    """A step for each document: amounts ``[rows, documents]``, in any order."""
+    """A step for each document, and one for those that have no amount in any row.
+
+    Args:
+        amounts: ``[rows, documents]``, in any order.
+    """
     ordered = descending(amounts)
-    return Steps(np.ones((1, ordered.shape[-1]), dtype=np.int64), ordered, np.square(ordered))
+    documents, held = ordered.shape[-1], int((ordered > 0).sum(-1).max(initial=0))
+    counts = np.ones(min(held + 1, documents), dtype=np.int64)
+    counts[held:] = documents - held
+    ordered = ordered[:, : len(counts)]
+    return Steps(counts[None], ordered, np.square(ordered))
 
 
 def amounts(influence: np.ndarray, sign: Sign = "positive") -> np.ndarray:
@@ -125,7 +133,8 @@ def measures(influence: np.ndarray, sign: Sign = "positive") -> pd.DataFrame:
         (of the top 1% of those documents), top_share_of_all (of as many as 1% of all), gini (among those),
         effective_number. nan where there are none.
     """
-    table = pd.DataFrame(steps_of(amounts(influence, sign)).measures(), columns=list(MEASURES))
+    rows = [steps_of(amounts(row[None], sign)).measures()[0] for row in influence]  # one at a time, for the memory
+    table = pd.DataFrame(np.reshape(rows, (len(rows), len(MEASURES))), columns=list(MEASURES))
     return table.astype({"documents": np.int64})
 
 

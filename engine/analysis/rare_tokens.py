@@ -107,7 +107,7 @@ def frequency_correlation(
 
 def _blocks(run: Run, tokens: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Whole completions' tokens and their influence ``[tokens, documents]``, as many as fit into a block."""
-    fit = max(1, BLOCK // len(run.documents))
+    fit = max(1, BLOCK // run.corpus_documents)
     sizes = tokens.groupby("query").size()
     for _, held in sizes.groupby((sizes.cumsum() - 1) // fit):
         rows = tokens[tokens["query"].isin(held.index)]

@@ -222,12 +222,12 @@ def shuffled_labels(orders: Sequence[np.ndarray], groups: Groups, ks: np.ndarray
         rank[order] = np.arange(n)
         within.append((rank, _cumulated(groups.mass[order])))
     for end, place in product(range(len(ENDS)), np.flatnonzero(large)):
-        part, k = np.zeros(n), ks[place]
+        weight, k = np.zeros(n), ks[place]
         for rank, reached in within:
             inside, top = (rank < k, reached[k]) if end == 0 else (rank >= n - k, reached[n] - reached[n - k])
-            part += inside * (groups.mass / max(top, 1))
+            weight += inside / max(top, 1)
         # Of the ratio of the part of the top to the part of the corpus, to first order; drawn without replacement.
-        part *= n / len(orders)  # both parts are 1 in the mean
+        part = weight * groups.mass * (n / len(orders))  # both parts are 1 in the mean
         variance = max(np.dot(part, part) / n - 2 * np.dot(part, mass) / n + squares, 0)
         deviation = np.sqrt(variance * (n - counts) / counts / (n - 1))
         found[:, end, place] = 1 + deviation * random.standard_normal((draws, len(counts)))
