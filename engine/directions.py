@@ -122,12 +122,41 @@ def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFac
 
     Where the query step refined the preconditioned gradients, they are as it left them.
     """
-    formed = [gradient.formed(layer) for gradient in gradients]
-    if all(gradient.refined_file for gradient in gradients):
-        preconditioned = torch.cat([gradient.refined(layer) for gradient in gradients])
+    plain = torch.stack([gradient.formed(layer).sum(0) for gradient in gradients])
+    if _refined(gradients):
+        return torch.cat([*(gradient.refined(layer) for gradient in gradients), plain])
+    rotated = torch.cat([gradient.rotated(layer, factors) for gradient in gradients])
+    preconditioned = ekfac.precondition_rotated(rotated, factors, _damping(factors, damping_factor))
+    return torch.cat([ekfac.rotated_back(preconditioned, factors), plain])
+
+
+def _thin_rows(
+    gradients: Sequence[QueryGradient],
+    layer: str,
+    factors: LayerFactors,
+    damping: float,
+    max_error: float,
+    max_rank: float,
+) -> LowRank | None:
+    """:func:`layer_rows` as thin factors; None where they need a higher mean rank."""
+    rotated = [gradient.rotated(layer, factors) for gradient in gradients]
+    if _refined(gradients):
+        rows = factors.q_s.T @ torch.cat([gradient.refined(layer) for gradient in gradients]) @ factors.q_a
     else:
-        preconditioned = ekfac.precondition(torch.cat(formed), factors, damping_factor * float(factors.lam.mean()))
-    return torch.cat([preconditioned, torch.stack([gradient.sum(0) for gradient in formed])])
+        rows = ekfac.precondition_rotated(torch.cat(rotated), factors, damping)
+    rows = torch.cat([rows, torch.stack([gradient.sum(0) for gradient in rotated])])
+    probe = rows[:: max(1, len(rows) // PROBED)]
+    if ekfac.compress_rotated(probe, factors, damping, max_error, max_rank) is None:
+        return None
+    return ekfac.compress_rotated(rows, factors, damping, max_error, max_rank)
+
+
+def _refined(gradients: Sequence[QueryGradient]) -> bool:
+    return all(gradient.refined_file for gradient in gradients)
+
+
+def _damping(factors: LayerFactors, damping_factor: float) -> float:
+    return damping_factor * float(factors.lam.mean())
 
 
 def choose_directions(
@@ -147,7 +176,7 @@ def choose_directions(
         gradients: The queries' gradients.
         factors: The run's factors.
         damping_factor: Damping as a multiple of each layer's mean eigenvalue.
-        max_error: Bound on the relative error of thin rows.
+        max_error: Bound on the relative error of thin rows (:func:`engine.ekfac.compress_rotated`).
         room: Bytes that all rows may take.
         done: Called after each layer.
 
@@ -158,15 +187,12 @@ def choose_directions(
     weights = {name: layer.lam.numel() for name, layer in factors.items()}
     directions = Directions([len(gradient.formed(layers[0])) for gradient in gradients])
     for layer in layers:
-        rows = layer_rows(gradients, layer, factors[layer], damping_factor)
-        o, i = rows.shape[1:]
+        o, i = factors[layer].lam.shape
         max_rank = o * i / (o + i) / CHEAPER
-        probe = rows[:: max(1, len(rows) // PROBED)]
-        thin = None
-        if ekfac.compress(probe, max_error, max_rank) is not None:
-            thin = ekfac.compress(rows, max_error, max_rank)
+        damping = _damping(factors[layer], damping_factor)
+        thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank)
         if thin is None:
-            directions.full[layer] = rows
+            directions.full[layer] = layer_rows(gradients, layer, factors[layer], damping_factor)
         else:
             directions.thin[layer] = thin
         share = sum(weights[name] for name in (*directions.full, *directions.thin)) / sum(weights.values())

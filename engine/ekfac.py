@@ -197,17 +197,54 @@ def precondition(grad: Tensor, factors: LayerFactors, damping: float) -> Tensor:
     Raises:
         ValueError: If ``damping`` is not positive.
     """
+    return rotated_back(precondition_rotated(factors.q_s.T @ grad @ factors.q_a, factors, damping), factors)
+
+
+def precondition_rotated(rotated: Tensor, factors: LayerFactors, damping: float) -> Tensor:
+    """:func:`precondition` within the eigenbasis: the division alone."""
     if not damping > 0:
         raise ValueError(
             f"damping is {damping} -- lam has zeros for directions the corpus never used, and they "
             "need a floor -- use a positive damping factor; the usual one is 0.1."
         )
-    rotated = factors.q_s.T @ grad @ factors.q_a
-    return factors.q_s @ (rotated / (factors.lam + damping)) @ factors.q_a.T
+    return rotated / (factors.lam + damping)
 
 
-def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = float("inf")) -> LowRank | None:
-    """Each query at the smallest rank whose relative Frobenius error stays below ``max_error``.
+def rotated_back(rotated: Tensor, factors: LayerFactors) -> Tensor:
+    """Rows of the eigenbasis in the layer's own: ``Q_S v Q_A^T``, ``[q, o, i]``."""
+    return factors.q_s @ rotated @ factors.q_a.T
+
+
+def compress_rotated(
+    rotated: Tensor, factors: LayerFactors, damping: float, max_error: float, max_rank: float = float("inf")
+) -> LowRank | None:
+    """Thin factors of rows given in the eigenbasis that keep their *influence* on the corpus rather than their numbers.
+
+    What is left out of a row counts by how large the corpus's gradients are there: its square is weighed with
+    ``lam + damping``, as near as the outer product of its two marginals comes to it. Of the mean square of influence
+    over the corpus no thin factors of the same rank keep more, where K-FAC holds.
+
+    Args:
+        rotated: ``[q, o, i]``.
+        factors: The layer's factors.
+        damping: Damping in the units of ``lam``, > 0.
+        max_error: As in :func:`compress`, in that weighted norm.
+        max_rank: As in :func:`compress`.
+
+    Returns:
+        As :func:`compress`, in the layer's own basis.
+    """
+    weights = factors.lam + damping
+    of_outputs, of_inputs = (weights.mean(1) / weights.mean()).sqrt().to(rotated), weights.mean(0).sqrt().to(rotated)
+    thin = compress(of_outputs[:, None] * rotated * of_inputs, max_error, max_rank)
+    if thin is None:
+        return None
+    u, v = factors.q_s @ (thin.u / of_outputs[:, None]), factors.q_a @ (thin.v / of_inputs[:, None])
+    return LowRank(u, v, thin.error)
+
+
+def compress(matrix: Tensor, max_error: float, max_rank: float = float("inf")) -> LowRank | None:
+    """Each row, a matrix, at the smallest rank whose relative Frobenius error stays below ``max_error``.
 
     The rank is doubled until the bound holds for all, each time by a randomised SVD with a fixed
     seed (Halko et al. 2011, arXiv 0909.4061); its error is known exactly, since the
@@ -215,14 +252,14 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
     On a flat spectrum the randomised rank may be one more than the smallest.
 
     Args:
-        preconditioned_grad: ``[q, o, i]``.
+        matrix: ``[q, o, i]``.
         max_error: Bound on ``|P - u v^T| / |P|``, > 0.
-        max_rank: Give up where the queries' mean rank is above this.
+        max_rank: Give up where the rows' mean rank is above this.
 
     Returns:
         Factors with ranks of at most ``min(o, i)``; None if their mean exceeds ``max_rank``.
     """
-    matrix = preconditioned_grad.double()
+    dtype, matrix = matrix.dtype, matrix.double()
     smallest = min(matrix.shape[1:])
     norm_squared = matrix.square().sum((1, 2))
     rank = FIRST_RANK
@@ -237,7 +274,6 @@ def compress(preconditioned_grad: Tensor, max_error: float, max_rank: float = fl
         if whole or int(ranks.max()) <= error.shape[1]:
             ranks = ranks.clamp_max(error.shape[1])
             used = torch.arange(int(ranks.max()), device=ranks.device) < ranks[:, None]
-            dtype = preconditioned_grad.dtype
             u, v = ((of[:, :, : used.shape[1]] * used[:, None]).to(dtype) for of in (left, right))
             return LowRank(u, v, float(error.gather(1, ranks[:, None] - 1).max()))
         rank *= 2

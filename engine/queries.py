@@ -17,8 +17,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from engine import ekfac
 from engine.capture import capture, run_network
 from engine.corpus import Query, Tokens, queries_hash, read_queries, tokenize
+from engine.ekfac import LayerFactors
 from engine.errors import CorpusError
 from engine.factors import load_fitted
 from engine.group import this_group
@@ -105,6 +107,12 @@ class SideGradient:
     def formed(self, layer: str) -> Tensor:
         """The gradient of each completion token, ``[c, o, i]``."""
         return torch.einsum("cto,ti->coi", self.token_grad[layer], self.activation[layer])
+
+    def rotated(self, layer: str, factors: LayerFactors) -> Tensor:
+        """The same in the layer's eigenbasis, which takes far less than to rotate what is formed."""
+        token_grad = self.token_grad[layer]
+        activation = self.activation[layer].expand(len(token_grad), -1, -1)
+        return ekfac.rotated_gradients(token_grad, activation, factors.q_a, factors.q_s)
 
 
 @dataclass(frozen=True)
@@ -296,6 +304,10 @@ class QueryGradient:
     def formed(self, layer: str) -> Tensor:
         """The gradient of each completion token in the order of the token table, ``[c, o, i]``."""
         return torch.cat([side.formed(layer) for side in self.sides])
+
+    def rotated(self, layer: str, factors: LayerFactors) -> Tensor:
+        """:meth:`formed` in the layer's eigenbasis."""
+        return torch.cat([side.rotated(layer, factors) for side in self.sides])
 
     def refined(self, layer: str) -> Tensor:
         """The refined preconditioned gradient of each completion token, ``[c, o, i]``."""

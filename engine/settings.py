@@ -166,7 +166,8 @@ class ScoreSettings:
             are kept; None keeps all.
         keep_prediction: Documents at each end whose prediction influences are kept.
         prefilter: Score only the TF-IDF candidates of the queries, not the whole corpus.
-        rank_error: Bound on the relative error of low-rank directions.
+        rank_error: Bound on the relative error of low-rank directions, in a norm that weighs what is left out by the
+            corpus's gradients: about the relative error of influence, root mean square over the corpus.
         memory_gb: Memory for directions multiplied out, which makes the bulk pass quicker.
         batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
         chains: Of the estimator ``bif``: chains, each from the trained weights; None for 4.
@@ -184,7 +185,7 @@ class ScoreSettings:
     keep_tokens: int | None = 100
     keep_prediction: int = 10
     prefilter: bool = False
-    rank_error: float = 0.05
+    rank_error: float = 0.1
     memory_gb: float = 4.0
     batch_tokens: int = 2048
     chains: int | None = None

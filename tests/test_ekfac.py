@@ -253,6 +253,29 @@ def test_compression_finds_the_smallest_rank_where_the_spectrum_decays_slowly(bo
     assert thin.u.shape[2] == smallest_rank([spectrum], bound) == rank
 
 
+def test_thin_rows_of_the_eigenbasis_keep_most_of_the_influence_on_the_corpus():
+    """Gradients are drawn from a curvature that is a Kronecker product, where no rank keeps more."""
+    generator, (outputs, inputs), damping = torch.Generator().manual_seed(0), (24, 40), 1e-15
+    random = {name: torch.randn(size, size, generator=generator).double() for name, size in (("s", 24), ("a", 40))}
+    q_s, q_a = (torch.linalg.qr(random[name]).Q for name in ("s", "a"))
+    lam = torch.outer(torch.logspace(0, -3, outputs), torch.logspace(0, -3, inputs)).double()
+    factors = LayerFactors(q_a, q_s, lam)
+    rotated = torch.randn(3, outputs, inputs, generator=generator).double() / (lam + 0.01).sqrt()
+    thin = ekfac.compress_rotated(rotated, factors, damping, 0.1)
+    assert thin is not None and thin.error <= 0.1
+    ranks = thin.used.sum(1)
+
+    def influence_left_out(approximate: torch.Tensor) -> torch.Tensor:
+        """Root mean square over all gradients, relative: ``E <P, g>^2 = sum lam P^2`` in the eigenbasis."""
+        return ((approximate - rotated).square() * lam).sum((1, 2)).div((rotated.square() * lam).sum((1, 2))).sqrt()
+
+    found = influence_left_out(q_s.T @ (thin.u @ thin.v.mT) @ q_a)
+    assert float(found.max()) == pytest.approx(thin.error, rel=1e-6)
+    left, values, right = torch.linalg.svd(rotated, full_matrices=False)
+    nearest = [left[n, :, :rank] * values[n, :rank] @ right[n, :rank] for n, rank in enumerate(ranks)]
+    assert (influence_left_out(torch.stack(nearest)) > 2 * found).all()  # of their numbers, but not of influence
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 def test_the_error_that_compression_reports_is_the_true_one_of_the_worst_query(kind):
     outputs, inputs = SHAPES[kind]

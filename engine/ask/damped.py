@@ -42,7 +42,10 @@ def damped(
     """
     own = float(loaded.run.query["settings"]["damping_factor"])
     factors, names = sorted({*FACTORS, own}), [layer.name for layer in loaded.layers]
-    asked = {name: _rotated(gradients, loaded.factors[name], name) for name in names}
+    asked = {
+        name: torch.stack([gradient.rotated(name, of).sum(0) for gradient in gradients])
+        for name, of in loaded.factors.items()
+    }
     found = [{document: np.zeros((len(factors), len(names))) for document in documents} for documents in wanted]
     progress.start("Other damping and layers", sum(map(len, windows)))
     for batch in batches(windows, loaded.run.score["settings"]["batch_tokens"], loaded.model.device):
@@ -56,12 +59,6 @@ def damped(
         progress.advance(batch.tokens)
     progress.finish()
     return [Damped(own, factors, names, of) for of in found]
-
-
-def _rotated(gradients: Sequence[QueryGradient], factors: LayerFactors, layer: str) -> Tensor:
-    """Gradients of whole questions in the eigenbasis, ``[q, o, i]``."""
-    formed = torch.stack([gradient.formed(layer).sum(0) for gradient in gradients])
-    return factors.q_s.T @ formed @ factors.q_a
 
 
 def _at_each(
