@@ -139,8 +139,8 @@ def tail_curve(run: Run, query: int, tokens: Sequence[int] | None = None, sign: 
     Returns:
         amount (unit of the measurement per unit of weight), share of those documents with as much or more.
     """
-    side = -np.sort(-amounts(_influence(run, query, tokens), sign))
-    side = side[side > 0]
+    side = amounts(_influence(run, query, tokens), sign)
+    side = -np.sort(-side[side > 0])
     rank = np.unique(np.geomspace(1, len(side), RANKS).round().astype(np.int64)) if len(side) else np.zeros(0, int)
     return pd.DataFrame({"amount": side[rank - 1], "share": rank / max(len(side), 1)})
 

@@ -204,14 +204,15 @@ def _goodness(
     ordered: np.ndarray, fit: tuple[int, float, float], x_min: float | None, draws: int, seed: int, enough: int | None
 ) -> float:
     size, exponent, distance = fit
-    count, body, random, farther = len(ordered), ordered[size:], np.random.default_rng(seed), 0
+    count, body, farther = len(ordered), ordered[size:], 0
+    random, of_body = (np.random.default_rng([seed, stream]) for stream in range(2))
     for drawn in range(1, 1 + draws):
         tail = random.binomial(count, size / count)
         top = -np.sort(-ordered[size - 1] * np.exp(random.exponential(1 / exponent, tail)))
-        places = random.integers(len(body), size=count - tail) if tail < count else np.zeros(0, dtype=np.int64)
-        # Most samples have a nearer fit among their largest values, so that the others are not even looked up.
+        # Most samples have a nearer fit among their largest values, so that the others are not even drawn.
         if _is_farther(top, x_min, distance, size, count):
-            farther += _is_farther(np.append(top, -np.sort(-body[places])), x_min, distance, size)
+            rest = body[of_body.integers(len(body), size=count - tail)] if tail < count else body[:0]
+            farther += _is_farther(np.append(top, -np.sort(-rest)), x_min, distance, size)
         if farther == enough:
             return farther / drawn
     return (1 + farther) / (1 + draws) if draws else nan
