@@ -145,10 +145,10 @@ def _thin_rows(
     else:
         rows = ekfac.precondition_rotated(torch.cat(rotated), factors, damping)
     rows = torch.cat([rows, torch.stack([gradient.sum(0) for gradient in rotated])])
-    probe = rows[:: max(1, len(rows) // PROBED)]
-    if ekfac.compress_rotated(probe, factors, damping, max_error, max_rank) is None:
+    probe = ekfac.compress_rotated(rows[:: max(1, len(rows) // PROBED)], factors, damping, max_error, max_rank)
+    if probe is None:
         return None
-    return ekfac.compress_rotated(rows, factors, damping, max_error, max_rank)
+    return ekfac.compress_rotated(rows, factors, damping, max_error, max_rank, probe.u.shape[2])
 
 
 def _refined(gradients: Sequence[QueryGradient]) -> bool:

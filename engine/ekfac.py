@@ -216,7 +216,12 @@ def rotated_back(rotated: Tensor, factors: LayerFactors) -> Tensor:
 
 
 def compress_rotated(
-    rotated: Tensor, factors: LayerFactors, damping: float, max_error: float, max_rank: float = float("inf")
+    rotated: Tensor,
+    factors: LayerFactors,
+    damping: float,
+    max_error: float,
+    max_rank: float = float("inf"),
+    first_rank: int = FIRST_RANK,
 ) -> LowRank | None:
     """Thin factors of rows given in the eigenbasis that keep their *influence* on the corpus rather than their numbers.
 
@@ -230,20 +235,23 @@ def compress_rotated(
         damping: Damping in the units of ``lam``, > 0.
         max_error: As in :func:`compress`, in that weighted norm.
         max_rank: As in :func:`compress`.
+        first_rank: As in :func:`compress`.
 
     Returns:
         As :func:`compress`, in the layer's own basis.
     """
     weights = factors.lam + damping
     of_outputs, of_inputs = (weights.mean(1) / weights.mean()).sqrt().to(rotated), weights.mean(0).sqrt().to(rotated)
-    thin = compress(of_outputs[:, None] * rotated * of_inputs, max_error, max_rank)
+    thin = compress(of_outputs[:, None] * rotated * of_inputs, max_error, max_rank, first_rank)
     if thin is None:
         return None
     u, v = factors.q_s @ (thin.u / of_outputs[:, None]), factors.q_a @ (thin.v / of_inputs[:, None])
     return LowRank(u, v, thin.error)
 
 
-def compress(matrix: Tensor, max_error: float, max_rank: float = float("inf")) -> LowRank | None:
+def compress(
+    matrix: Tensor, max_error: float, max_rank: float = float("inf"), first_rank: int = FIRST_RANK
+) -> LowRank | None:
     """Each row, a matrix, at the smallest rank whose relative Frobenius error stays below ``max_error``.
 
     The rank is doubled until the bound holds for all, each time by a randomised SVD with a fixed
@@ -255,6 +263,7 @@ def compress(matrix: Tensor, max_error: float, max_rank: float = float("inf")) -
         matrix: ``[q, o, i]``.
         max_error: Bound on ``|P - u v^T| / |P|``, > 0.
         max_rank: Give up where the rows' mean rank is above this.
+        first_rank: Rank tried first; a good guess saves the lower ones.
 
     Returns:
         Factors with ranks of at most ``min(o, i)``; None if their mean exceeds ``max_rank``.
@@ -262,7 +271,7 @@ def compress(matrix: Tensor, max_error: float, max_rank: float = float("inf")) -
     dtype, matrix = matrix.dtype, matrix.double()
     smallest = min(matrix.shape[1:])
     norm_squared = matrix.square().sum((1, 2))
-    rank = FIRST_RANK
+    rank = first_rank
     while True:
         whole = smallest <= SMALL or 2 * (rank + OVERSAMPLING) >= smallest
         left, right, energy = _gram_factors(matrix) if whole else _range_factors(matrix, rank + OVERSAMPLING)
