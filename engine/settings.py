@@ -185,7 +185,7 @@ class ScoreSettings:
     keep_tokens: int | None = 100
     keep_prediction: int = 10
     prefilter: bool = False
-    rank_error: float = 0.1
+    rank_error: float = 0.05
     memory_gb: float = 4.0
     batch_tokens: int = 2048
     chains: int | None = None
