@@ -25,6 +25,8 @@ PRODUCT_CHUNK = 1 << 22
 """Most numbers of one product of rows and tokens held at once: few enough for a processor's cache."""
 CHEAPER = 4.0
 """How many times as cheap as full rows thin ones must be."""
+DECOMPOSED = 10
+"""Tokens, per number of a layer's shorter side, whose products with a full row take as long as to decompose it."""
 PROBED = 16
 """Rows that are decomposed before all are, to see whether that pays."""
 
@@ -166,11 +168,13 @@ def choose_directions(
     max_error: float,
     room: float = math.inf,
     done: Callable[[], None] = lambda: None,
+    tokens: float = math.inf,
 ) -> Directions:
     """Thin rows for the layers whose ranks at this error make them much cheaper per token, full rows for the others.
 
     A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones. Thin rows cost a
-    decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap.
+    decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap,
+    with so many tokens to come that this is made up for, unless the memory holds no full rows.
 
     Args:
         gradients: The queries' gradients.
@@ -179,6 +183,7 @@ def choose_directions(
         max_error: Bound on the relative error of thin rows (:func:`engine.ekfac.compress_rotated`).
         room: Bytes that all rows may take.
         done: Called after each layer.
+        tokens: Tokens whose position influence is wanted of each row.
 
     Raises:
         RunError: If they would take more, as far as the layers that are done can tell.
@@ -186,11 +191,13 @@ def choose_directions(
     layers = list(factors)
     weights = {name: layer.lam.numel() for name, layer in factors.items()}
     directions = Directions([len(gradient.formed(layers[0])) for gradient in gradients])
+    rows = sum(directions.tokens) + len(gradients)
     for layer in layers:
         o, i = factors[layer].lam.shape
         max_rank = o * i / (o + i) / CHEAPER
         damping = _damping(factors[layer], damping_factor)
-        thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank)
+        pays = tokens >= DECOMPOSED * min(o, i) or 4 * rows * sum(weights.values()) > room
+        thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank) if pays else None
         if thin is None:
             directions.full[layer] = layer_rows(gradients, layer, factors[layer], damping_factor)
         else:

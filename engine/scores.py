@@ -186,9 +186,10 @@ class _Score:
         device = self.model.device
         gradients = list(read_query_gradients(self.folder, range(len(self.queries)), str(device)))
         damping_factor = self.folder.step("query")["settings"]["damping_factor"]
+        wanted = len(self.positions) if self.settings.keep_tokens is None else 2 * self.settings.keep_tokens
         directions = choose_directions(
             gradients, factors, damping_factor, self.settings.rank_error, free_memory(device),
-            lambda: self.progress.advance(1),
+            lambda: self.progress.advance(1), min(wanted, len(self.positions)) * float(self.positions.mean()),
         )  # fmt: skip
         write_tensors(thin_tensors(directions), self.folder.low_rank)
         self.progress.finish()

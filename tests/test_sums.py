@@ -4,6 +4,7 @@ Also what the bulk pass says about a document against autograd and the dense mat
 are stored in float32, so the passes are called directly where more digits are wanted.
 """
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -479,6 +480,17 @@ def test_thin_rows_are_used_only_where_they_are_four_times_as_cheap(rank, thin):
     expected = layer_rows([gradient], "layer", factors["layer"], DAMPING)
     found = directions.of("layer", slice(0, directions.rows))
     assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(("tokens", "room", "thin"), [(399, math.inf, False), (400, math.inf, True), (399, 1000, True)])
+def test_thin_rows_are_made_where_tokens_to_come_make_up_for_it_or_memory_is_scarce(tokens, room, thin):
+    # 10 tokens for each of 40 numbers; full rows take 2 * 40 * 40 * 4 bytes, thin ones of rank 1 640
+    gradient = QueryGradient(
+        [SideGradient({"layer": torch.ones(1, 40)}, {"layer": torch.ones(1, 1, 40)})], torch.zeros(1)
+    )
+    factors = {"layer": LayerFactors(torch.eye(40), torch.eye(40), torch.ones(40, 40))}
+    directions = choose_directions([gradient], factors, DAMPING, 0.1, room, tokens=tokens)
+    assert ("layer" in directions.thin) == thin
 
 
 def test_more_gradients_than_memory_holds_are_refused_before_the_last_layer_is_done():
