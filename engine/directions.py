@@ -25,8 +25,9 @@ PRODUCT_CHUNK = 1 << 22
 """Most numbers of one product of rows and tokens held at once: few enough for a processor's cache."""
 CHEAPER = 4.0
 """How many times as cheap as full rows thin ones must be."""
-DECOMPOSED = 10
-"""Tokens, per number of a layer's shorter side, whose products with a full row take as long as to decompose it."""
+DECOMPOSED = 14
+"""Tokens, per number of a layer's shorter side, for which a row is decomposed: it takes as long as the products of up
+to ten, and thin rows save three quarters of these at least."""
 PROBED = 16
 """Rows that are decomposed before all are, to see whether that pays."""
 
