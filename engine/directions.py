@@ -25,9 +25,9 @@ PRODUCT_CHUNK = 1 << 22
 """Most numbers of one product of rows and tokens held at once: few enough for a processor's cache."""
 CHEAPER = 4.0
 """How many times as cheap as full rows thin ones must be."""
-DECOMPOSED = 14
-"""Tokens, per number of a layer's shorter side, for which a row is decomposed: it takes as long as the products of up
-to ten, and thin rows save three quarters of these at least."""
+DECOMPOSED = 24.0
+"""Tokens, per number of a layer's shorter side, whose products take as long as thin rows of the highest rank that is
+:data:`CHEAPER` take to decompose and to multiply; of a lower rank, fewer."""
 PROBED = 16
 """Rows that are decomposed before all are, to see whether that pays."""
 
@@ -174,8 +174,8 @@ def choose_directions(
     """Thin rows for the layers whose ranks at this error make them much cheaper per token, full rows for the others.
 
     A position influence costs ``o*i`` multiplications with full rows and ``r*(o+i)`` with thin ones. Thin rows cost a
-    decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap,
-    with so many tokens to come that this is made up for, unless the memory holds no full rows.
+    decomposition of every row, an error and their place on the disk, so they must be :data:`CHEAPER` times as cheap.
+    With few tokens to come a decomposition is not made up for but at a low rank, unless the memory holds no full rows.
 
     Args:
         gradients: The queries' gradients.
@@ -192,13 +192,13 @@ def choose_directions(
     layers = list(factors)
     weights = {name: layer.lam.numel() for name, layer in factors.items()}
     directions = Directions([len(gradient.formed(layers[0])) for gradient in gradients])
-    rows = sum(directions.tokens) + len(gradients)
+    fills = 4 * (sum(directions.tokens) + len(gradients)) * sum(weights.values()) > room
     for layer in layers:
         o, i = factors[layer].lam.shape
-        max_rank = o * i / (o + i) / CHEAPER
+        pays = 1.0 if fills else min(1.0, tokens / (DECOMPOSED * min(o, i)))
+        max_rank = pays * o * i / (o + i) / CHEAPER
         damping = _damping(factors[layer], damping_factor)
-        pays = tokens >= DECOMPOSED * min(o, i) or 4 * rows * sum(weights.values()) > room
-        thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank) if pays else None
+        thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank) if max_rank >= 1 else None
         if thin is None:
             directions.full[layer] = layer_rows(gradients, layer, factors[layer], damping_factor)
         else:

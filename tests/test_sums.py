@@ -482,9 +482,10 @@ def test_thin_rows_are_used_only_where_they_are_four_times_as_cheap(rank, thin):
     assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
-@pytest.mark.parametrize(("tokens", "room", "thin"), [(559, math.inf, False), (560, math.inf, True), (559, 1000, True)])
+@pytest.mark.parametrize(("tokens", "room", "thin"), [(191, math.inf, False), (192, math.inf, True), (191, 1000, True)])
 def test_thin_rows_are_made_where_tokens_to_come_make_up_for_it_or_memory_is_scarce(tokens, room, thin):
-    # 14 tokens for each of 40 numbers; full rows take 2 * 40 * 40 * 4 bytes, thin ones of rank 1 640
+    # the highest rank that is four times as cheap is 5 and takes 24 tokens for each of 40 numbers, rank 1 a fifth;
+    # full rows take 2 * 40 * 40 * 4 bytes, thin ones of rank 1 640
     gradient = QueryGradient(
         [SideGradient({"layer": torch.ones(1, 40)}, {"layer": torch.ones(1, 1, 40)})], torch.zeros(1)
     )
