@@ -5,7 +5,7 @@ import pytest
 import torch
 from reference import difference
 
-from engine.index.sketch import Sketch, pack, products
+from engine.index.sketch import PLANES, Sketch, pack, products
 
 SHAPES = {"wide": (12, 20), "tall": (30, 7)}
 NUMBERS = sum(o * i for o, i in SHAPES.values())
@@ -55,6 +55,18 @@ def test_estimates_are_right_on_average_with_the_noise_that_is_stated(packed, fa
     assert (
         0.6 * noise < np.std(found) < 1.4 * noise
     )  # parallel parts are less noisy than the bound, orthogonal ones not
+
+
+def test_products_are_those_of_signs_but_for_the_rounding_of_the_question():
+    generator = torch.Generator().manual_seed(0)
+    questions, documents = (torch.randn(count, 512, generator=generator) for count in (3, 70))
+    questions[1] *= 1e-6
+    packed = pack(documents)
+    exact = (questions @ torch.where(documents >= 0, 1.0, -1.0).T) * packed.scale
+    step = (questions.amax(1) - questions.amin(1)) / (2**PLANES - 1)
+    spread = step[:, None] * packed.scale * (512 / 12) ** 0.5  # of 512 roundings, each even within a step
+    found = ((products(questions, packed) - exact) / spread).abs()
+    assert found.max() < 5 and 0.3 < found.median() < 1.1
 
 
 def test_the_same_seed_makes_the_same_sketch_and_another_one_another():

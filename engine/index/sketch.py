@@ -5,18 +5,21 @@ sketch, and the pieces, each turned round by a random number of places, are adde
 Farach-Colton 2002). The signs make unlike coordinates cancel, so the inner product of two sketches is that of the
 gradients plus noise of about ``|q| |d| / sqrt(bits)``. A Hadamard transform spreads each coordinate over the whole
 sketch; then one bit a number, its sign, is worth more than fewer numbers in more bits: the noise grows by
-``sqrt(pi / 2)`` only (as in RaBitQ, Gao and Long 2024, arXiv 2405.12497). The question's sketch stays in full.
+``sqrt(pi / 2)`` only (as in RaBitQ, Gao and Long 2024, arXiv 2405.12497). The question's sketch keeps eight
+bits a number, so that a document is compared by counting bits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import simsimd
 import torch
 from torch import Tensor
 
-ROWS_AT_ONCE = 64
-"""Documents whose bits are unpacked at once."""
+PLANES = 8
+"""Bits to which a number of a question's sketch is rounded: it errs by about a hundredth of the numbers' spread, a
+document's one bit by three quarters."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,31 @@ def pack(sketches: Tensor) -> Packed:
 
 
 def products(questions: Tensor, packed: Packed) -> Tensor:
-    """Estimated inner products of questions ``[q, bits]`` with packed documents, ``[q, d]``."""
-    questions = questions.float().cpu()
-    found = []
-    for first in range(0, len(packed.signs), ROWS_AT_ONCE):
-        bits = np.unpackbits(packed.signs[first : first + ROWS_AT_ONCE].numpy(), axis=1)
-        found.append(questions @ torch.from_numpy(bits).to(questions).T)
-    above = torch.cat(found, 1) if found else questions.new_zeros(len(questions), 0)
-    return (2 * above - questions.sum(1, keepdim=True)) * packed.scale
+    """Estimated inner products of questions ``[q, bits]`` with packed documents, ``[q, d]``.
+
+    A question's numbers are rounded to :data:`PLANES` bits, and each of these planes of bits is compared with the
+    documents' bits as they are stored.
+    """
+    questions = questions.double().cpu()
+    if not len(packed.signs):
+        return questions.new_zeros(len(questions), 0)
+    low, high = questions.aminmax(dim=1, keepdim=True)
+    step = (high - low).clamp_min(torch.finfo(torch.float64).tiny) / (2**PLANES - 1)
+    rounded = ((questions - low) / step).round().to(torch.uint8).numpy()
+    planes = np.concatenate(
+        [np.packbits(rounded >> plane & 1, axis=1) for plane in range(PLANES)]
+    )  # [planes * q, bytes]
+    rows = np.concatenate([planes, np.zeros_like(planes[:1])])  # what differs from zeros is a document's ones
+    differing = np.asarray(
+        simsimd.cdist(rows, packed.signs.numpy(), "hamming", dtype="bin8", threads=torch.get_num_threads())
+    )
+    ones = differing[-1]
+    common = (np.bitwise_count(planes).sum(1, keepdims=True) + ones - differing[:-1]) / 2
+    of_planes = torch.from_numpy(common.reshape(PLANES, len(questions), -1))
+    above = low * torch.from_numpy(ones) + step * torch.einsum(
+        "p,pqd->qd", 2.0 ** torch.arange(PLANES).double(), of_planes
+    )
+    return ((2 * above - questions.sum(1, keepdim=True)) * packed.scale).float()
 
 
 def _signs(random: np.random.Generator, count: int) -> Tensor:
