@@ -4,6 +4,7 @@ Measures are taken of the *amounts* of influence of one sign: what raises (``pos
 lowers (``negative``), or the size of either (``both``). Arrays have documents on their last axis.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import nan
 from typing import Literal
@@ -18,6 +19,10 @@ TOP = 0.01
 """Share of documents whose share of influence is reported, at least one document (Grosse et al. 2023: the top 1%)."""
 FEW = 10
 """Documents that ``top_10`` is of."""
+AT_ONCE = 2
+"""Rows of very many documents that are measured at once."""
+LONG = 1 << 17
+"""Documents from which a thread is worth it."""
 MEASURES = ("documents", "total", "top_10", "top_share", "top_share_of_all", "gini", "effective_number")
 
 
@@ -133,7 +138,12 @@ def measures(influence: np.ndarray, sign: Sign = "positive") -> pd.DataFrame:
         (of the top 1% of those documents), top_share_of_all (of as many as 1% of all), gini (among those),
         effective_number. nan where there are none.
     """
-    rows = [steps_of(amounts(row[None], sign)).measures()[0] for row in influence]  # one at a time, for the memory
+
+    def of_row(row: np.ndarray) -> np.ndarray:
+        return steps_of(amounts(row[None], sign)).measures()[0]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # a row at a time each, for the memory
+        rows = list((pool.map if influence.shape[-1] >= LONG else map)(of_row, influence))
     table = pd.DataFrame(np.reshape(rows, (len(rows), len(MEASURES))), columns=list(MEASURES))
     return table.astype({"documents": np.int64})
 

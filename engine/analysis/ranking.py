@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.analysis.matrix import influence_matrix
+from engine.analysis.order import by_size
 from engine.run import Run
 
 Size = Literal["gradient_norm", "tokens", "nats"]
@@ -100,7 +101,9 @@ def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
     totals = np.where(table[column] > 0, positive, negative)
     shares = np.divide(table[column], totals, out=np.zeros(len(table)), where=totals != 0)
     table = table.assign(share=np.nan_to_num(shares))
-    table = table.take(np.lexsort((table["document"], -table[column]))).reset_index(drop=True)
+    if not table["document"].is_monotonic_increasing:
+        table = table.sort_values("document")
+    table = table.take(by_size(table[column].to_numpy())).reset_index(drop=True)
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
 
