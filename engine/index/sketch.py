@@ -91,19 +91,16 @@ def products(questions: Tensor, packed: Packed) -> Tensor:
     low, high = questions.aminmax(dim=1, keepdim=True)
     step = (high - low).clamp_min(torch.finfo(torch.float64).tiny) / (2**PLANES - 1)
     rounded = ((questions - low) / step).round().to(torch.uint8).numpy()
-    planes = np.concatenate(
-        [np.packbits(rounded >> plane & 1, axis=1) for plane in range(PLANES)]
-    )  # [planes * q, bytes]
-    rows = np.concatenate([planes, np.zeros_like(planes[:1])])  # what differs from zeros is a document's ones
-    differing = np.asarray(
-        simsimd.cdist(rows, packed.signs.numpy(), "hamming", dtype="bin8", threads=torch.get_num_threads())
-    )
+    planes = np.packbits(rounded >> np.arange(PLANES, dtype=np.uint8)[:, None, None] & 1, axis=2)  # [planes, q, bytes]
+    rows = planes.reshape(-1, planes.shape[2])
+    rows = np.concatenate([rows, np.zeros_like(rows[:1])])  # what differs from zeros is a document's ones
+    threads = torch.get_num_threads()
+    differing = np.asarray(simsimd.cdist(rows, packed.signs.numpy(), "hamming", dtype="bin8", threads=threads))
     ones = differing[-1]
-    common = (np.bitwise_count(planes).sum(1, keepdims=True) + ones - differing[:-1]) / 2
-    of_planes = torch.from_numpy(common.reshape(PLANES, len(questions), -1))
-    above = low * torch.from_numpy(ones) + step * torch.einsum(
-        "p,pqd->qd", 2.0 ** torch.arange(PLANES).double(), of_planes
-    )
+    common = (np.bitwise_count(rows[:-1]).sum(1, keepdims=True) + ones - differing[:-1]) / 2
+    of_planes = torch.from_numpy(common).view(PLANES, len(questions), -1)
+    counts = torch.einsum("p,pqd->qd", 2.0 ** torch.arange(PLANES, dtype=torch.float64), of_planes)
+    above = low * torch.from_numpy(ones) + step * counts
     return ((2 * above - questions.sum(1, keepdim=True)) * packed.scale).float()
 
 
