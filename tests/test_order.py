@@ -8,7 +8,9 @@ from scipy.stats import rankdata
 
 from engine.analysis.order import by_size, mean_ranks
 
-VALUES = st.lists(st.one_of(st.integers(-3, 3), st.floats(-1e6, 1e6)), max_size=60)
+VALUES = st.lists(
+    st.one_of(st.integers(-3, 3), st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, np.inf, -np.inf])), max_size=60
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
