@@ -129,7 +129,7 @@ def layer_rows(gradients: Sequence[QueryGradient], layer: str, factors: LayerFac
     if _refined(gradients):
         return torch.cat([*(gradient.refined(layer) for gradient in gradients), plain])
     rotated = torch.cat([gradient.rotated(layer, factors) for gradient in gradients])
-    preconditioned = ekfac.precondition_rotated(rotated, factors, _damping(factors, damping_factor))
+    preconditioned = ekfac.precondition_rotated(rotated, factors, factors.damping(damping_factor))
     return torch.cat([ekfac.rotated_back(preconditioned, factors), plain])
 
 
@@ -156,10 +156,6 @@ def _thin_rows(
 
 def _refined(gradients: Sequence[QueryGradient]) -> bool:
     return all(gradient.refined_file for gradient in gradients)
-
-
-def _damping(factors: LayerFactors, damping_factor: float) -> float:
-    return damping_factor * float(factors.lam.mean())
 
 
 def choose_directions(
@@ -197,7 +193,7 @@ def choose_directions(
         o, i = factors[layer].lam.shape
         pays = 1.0 if fills else min(1.0, tokens / (DECOMPOSED * min(o, i)))
         max_rank = pays * o * i / (o + i) / CHEAPER
-        damping = _damping(factors[layer], damping_factor)
+        damping = factors[layer].damping(damping_factor)
         thin = _thin_rows(gradients, layer, factors[layer], damping, max_error, max_rank) if max_rank >= 1 else None
         if thin is None:
             directions.full[layer] = layer_rows(gradients, layer, factors[layer], damping_factor)

@@ -83,7 +83,7 @@ class _Whitening:
         parts = []
         for name, (activation, token_grad) in grads.items():
             rows, (left, right) = self._factors[name], self._projections[name]
-            damping = self._damping_factor * float(rows.lam.mean())
+            damping = rows.damping(self._damping_factor)
             whitened = whitened_gradients(token_grad, activation, rows, damping)
             parts.append((left.T @ whitened @ right).flatten(1))
         return torch.cat(parts, 1)

@@ -40,6 +40,10 @@ class LayerFactors:
     q_s: Tensor
     lam: Tensor
 
+    def damping(self, factor: float) -> float:
+        """Damping that is a multiple of the mean eigenvalue, in the units of ``lam``."""
+        return factor * float(self.lam.mean())
+
 
 @dataclass(frozen=True)
 class LowRank:

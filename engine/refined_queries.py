@@ -55,7 +55,7 @@ class Refiner:
         self._factors = read_factors(folder, str(model.device))
         factor = settings.damping_factor
         assert factor is not None  # the query step has put the usual one in
-        self._damping = {name: factor * float(layer.lam.mean()) for name, layer in self._factors.items()}
+        self._damping = {name: layer.damping(factor) for name, layer in self._factors.items()}
         self._iterations = settings.cg_iterations or ITERATIONS
         given = (settings.cg_documents or DOCUMENTS, self._fit.fit_documents, fitted["corpus"]["documents"])
         self._documents = min(count for count in given if count is not None)

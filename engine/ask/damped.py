@@ -67,6 +67,6 @@ def _at_each(
     """Influence of the windows of a batch through one layer, ``[damping factors, q, b]``."""
     activation, token_grad = grads
     rotated = ekfac.rotated_gradients(token_grad, activation, factors.q_a, factors.q_s)
-    mean = float(factors.lam.mean())
-    each = [ekfac.document_influence(asked / (factors.lam + one * mean), rotated) for one in damping_factors]
+    dampings = [factors.damping(factor) for factor in damping_factors]
+    each = [ekfac.document_influence(asked / (factors.lam + damping), rotated) for damping in dampings]
     return torch.stack(each).double().cpu().numpy()

@@ -65,7 +65,7 @@ def check_exact(settings: ExactSettings, progress: Progress, work: Path | None =
     progress.finish()
     factors = {name: _fitted(tiny, name, settings) for name in FACTORED}
     damping = torch.cat(
-        [DAMPING_FACTOR * layer.lam.mean().expand(layer.lam.numel()) for layer in factors["ekfac"].values()]
+        [layer.lam.new_full((layer.lam.numel(),), layer.damping(DAMPING_FACTOR)) for layer in factors["ekfac"].values()]
     )
     asked = [tokenize_query(tiny.model, query, query.completion) for query in tiny.queries]
 
@@ -118,7 +118,7 @@ def _refined(
     """As :func:`_solved`, refined as in the query step but by the curvature of all windows, ``[q, p]``."""
     of_layer = [weights.of_layers(grad) for grad in grads]
     rows = {layer.name: torch.stack([one[layer.name] for one in of_layer]) for layer in weights.layers}
-    damping = {name: DAMPING_FACTOR * float(layer.lam.mean()) for name, layer in factors.items()}
+    damping = {name: layer.damping(DAMPING_FACTOR) for name, layer in factors.items()}
     windows = tiny.windows.windows
     progress.start("Conjugate gradients", (ITERATIONS + 1) * len(grads) * sum(map(len, windows)))
     product = partial(

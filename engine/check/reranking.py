@@ -55,7 +55,7 @@ class Variant:
     def preconditioned(self, layer: str, grad: Tensor) -> Tensor:
         """Rows of one layer, ``[n, o, i]``."""
         factors = factors_in(self.factors, [layer], str(grad.device))[layer]
-        return precondition(grad, factors, self.damping_factor * float(factors.lam.mean()))
+        return precondition(grad, factors, factors.damping(self.damping_factor))
 
 
 def with_random_signs(grad: Tensor, factors: LayerFactors, seed: int, key: str) -> Tensor:

@@ -48,5 +48,5 @@ def add_gradients(
         grads: ``{layer: (activation [b, t, i], token_grad [b, t, o])}``.
     """
     for name, (activation, token_grad) in grads.items():
-        damping = settings.damping_factor * float(factors[name].lam.mean())
+        damping = factors[name].damping(settings.damping_factor)
         sketch.add(total, name, whitened_gradients(token_grad, activation, factors[name], damping))
