@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_run import long_document, plain_documents, plain_queries, write_tiny_run
 
+from engine.analysis import amounts as of_amounts
 from engine.analysis import rare_tokens
 from engine.analysis.amounts import (
     MEASURES,
@@ -394,3 +395,10 @@ def test_a_tail_is_farther_off_if_its_nearest_fit_is():
         nearest = _choose(ordered)[2]
         for distance in (0.9 * nearest, nearest, 1.1 * nearest):
             assert _is_farther(ordered, None, distance, 60) == (nearest >= distance)
+
+
+def test_rows_measured_at_once_are_measured_as_one_by_one(monkeypatch):
+    influence = np.random.default_rng(0).standard_normal((5, 40))
+    alone = pd.concat([measures(row[None]) for row in influence], ignore_index=True)
+    monkeypatch.setattr(of_amounts, "LONG", 1)
+    pd.testing.assert_frame_equal(measures(influence), alone, check_exact=True)
