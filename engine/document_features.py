@@ -13,6 +13,7 @@ from engine.ekfac import LayerFactors, whitened_gradients
 from engine.factors import run_cutting
 from engine.live import LoadedRun
 from engine.progress import Progress
+from engine.settings import BATCH_TOKENS
 from engine.windows import windows_by_shard
 
 
@@ -35,7 +36,7 @@ def document_features(
     progress.start("Running the model", int(lengths.sum()))
     whitening = _Whitening(loaded, size, seed) if kind == "gradients" else None
     found: Tensor | None = None
-    cutting, batch_tokens = run_cutting(folder), loaded.run.score["settings"].get("batch_tokens", 2048)
+    cutting, batch_tokens = run_cutting(folder), loaded.run.score["settings"].get("batch_tokens", BATCH_TOKENS)
     for windows in windows_by_shard(folder, place, cutting):
         for batch in batches(windows, batch_tokens, loaded.model.device):
             rows = whitening.of(batch) if whitening is not None else _hidden(loaded, batch)

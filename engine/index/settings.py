@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.errors import WhenceError
+from engine.settings import BATCH_TOKENS
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,13 @@ class IndexSettings:
         damping_factor: Damping as a multiple of each layer's mean eigenvalue. More than influence itself takes: the
             order of documents hardly changes, but fewer directions count, so that few bytes tell more of them.
         seed: Of the sketch.
-        batch_tokens: Tokens per batch, padding included. Changes speed and memory only.
+        batch_tokens: Tokens per batch, padding included. Changes speed and memory only; more suits a GPU.
     """
 
     document_bytes: int = 8192
     damping_factor: float = 100.0
     seed: int = 0
-    batch_tokens: int = 2048
+    batch_tokens: int = BATCH_TOKENS
 
     def __post_init__(self) -> None:
         if self.document_bytes < 1 or self.document_bytes & (self.document_bytes - 1):
