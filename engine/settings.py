@@ -24,7 +24,7 @@ OF_REFINED = ("cg_iterations", "cg_documents")
 OF_SAMPLED = ("chains", "burn_in", "draws", "every", "batch", "n_beta", "step_size", "preconditioner")
 """Settings of steps that only one estimator has."""
 BATCH_TOKENS = 1024
-"""The quickest on a CPU, in little memory: twice as many took as long or longer, and up to two thirds more of it."""
+"""On a CPU within a few hundredths of the quickest, or quicker; twice as many take up to two thirds more memory."""
 SPEED_ONLY = {"batch_tokens", "memory_gb"}
 """Settings that change speed and memory but not results: a step that ran out of memory may go on with others."""
 
